@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #define BACKOFF_FIRST_USEC ((uint64_t)1000000)
-#define BACKOFF_CAP_USEC ((uint64_t)300000000)
+#define BACKOFF_CAP_USEC   ((uint64_t)300000000)
 
 struct backoff {
 	unsigned int tries; /* how many delays have been handed out since the last reset */

@@ -10,8 +10,9 @@
 #include "lib/base/macro.h"
 
 struct fault {
-	int code;	/* negative errno, 0 while nothing failed */
-	char text[320]; /* one sentence without a full stop: "add route default dev map0: No such device" */
+	int code;       /* negative errno, 0 while nothing failed */
+	char text[320]; /* one sentence without a full stop: "add route default dev map0: No such
+			   device" */
 };
 
 /* Writes the sentence and returns code (which must be negative). fault may be NULL. */

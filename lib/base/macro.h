@@ -10,36 +10,36 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define _cleanup_(f) __attribute__((cleanup(f)))
+#define _cleanup_(f)         __attribute__((cleanup(f)))
 #define _printf_(fmt, first) __attribute__((format(printf, fmt, first)))
-#define _pure_ __attribute__((pure))
-#define _unused_ __attribute__((unused))
+#define _pure_               __attribute__((pure))
+#define _unused_             __attribute__((unused))
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define MIN_OF(a, b) ((a) < (b) ? (a) : (b))
-#define MAX_OF(a, b) ((a) > (b) ? (a) : (b))
+#define MIN_OF(a, b)  ((a) < (b) ? (a) : (b))
+#define MAX_OF(a, b)  ((a) > (b) ? (a) : (b))
 
-#define TAKE_PTR(p)                                                                                \
-	({                                                                                         \
-		__typeof__(p) take_ptr_ = (p);                                                     \
-		(p) = NULL;                                                                        \
-		take_ptr_;                                                                         \
+#define TAKE_PTR(p)                            \
+	({                                     \
+		__typeof__(p) take_ptr_ = (p); \
+		(p) = NULL;                    \
+		take_ptr_;                     \
 	})
 
-#define TAKE_FD(fd)                                                                                \
-	({                                                                                         \
-		int take_fd_ = (fd);                                                               \
-		(fd) = -1;                                                                         \
-		take_fd_;                                                                          \
+#define TAKE_FD(fd)                  \
+	({                           \
+		int take_fd_ = (fd); \
+		(fd) = -1;           \
+		take_fd_;            \
 	})
 
 /* Defines a cleanup function for a pointer type whose destructor takes NULL. */
-#define DEFINE_CLEANUP(type, destroy)                                                              \
-	static inline void destroy##_p(type *p)                                                    \
-	{                                                                                          \
-		if (*p)                                                                            \
-			destroy(*p);                                                               \
-	}                                                                                          \
+#define DEFINE_CLEANUP(type, destroy)           \
+	static inline void destroy##_p(type *p) \
+	{                                       \
+		if (*p)                         \
+			destroy(*p);            \
+	}                                       \
 	struct define_cleanup_semicolon_
 
 static inline void cleanup_free(void *p)
@@ -53,5 +53,5 @@ static inline void cleanup_close(int *fd)
 		close(*fd);
 }
 
-#define _cleanup_free_ _cleanup_(cleanup_free)
+#define _cleanup_free_  _cleanup_(cleanup_free)
 #define _cleanup_close_ _cleanup_(cleanup_close)

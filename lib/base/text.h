@@ -19,7 +19,7 @@ struct text {
 	bool failed;
 };
 
-#define TEXT_INIT ((struct text){0})
+#define TEXT_INIT      ((struct text){0})
 #define _cleanup_text_ _cleanup_(text_done)
 
 void text_add(struct text *text, const char *format, ...) _printf_(2, 3);

@@ -20,19 +20,19 @@
 #include "lib/map/derive.h"
 #include "lib/map/settings.h"
 
-#define PLAN_PROTOCOL	   77 /* rtm_protocol and FRA_PROTOCOL; unused in iproute2's rt_protos */
-#define PLAN_ALIAS	   "maped"
-#define PLAN_TABLE	   "maped" /* family inet */
-#define PLAN_MAIN_TABLE	   254u	   /* RT_TABLE_MAIN */
-#define PLAN_ENCAPSULATION 40u	   /* octets of the outer IPv6 header (RFC 7597 8.3) */
+#define PLAN_PROTOCOL      77 /* rtm_protocol and FRA_PROTOCOL; unused in iproute2's rt_protos */
+#define PLAN_ALIAS         "maped"
+#define PLAN_TABLE         "maped" /* family inet */
+#define PLAN_MAIN_TABLE    254u    /* RT_TABLE_MAIN */
+#define PLAN_ENCAPSULATION 40u     /* octets of the outer IPv6 header (RFC 7597 8.3) */
 #define PLAN_FLOOR_METRIC  4294967295u
 
 /* The ip6tnl to the border relay. name "" = none wanted. */
 struct plan_tunnel {
 	char name[IFNAMSIZ];
-	enum tunnel_mode mode; /* TUNNEL_EXISTING: only addresses and routes are ours */
-	char wan[IFNAMSIZ];    /* the tunnel is bound to this interface */
-	struct in6_addr local; /* CE */
+	enum tunnel_mode mode;  /* TUNNEL_EXISTING: only addresses and routes are ours */
+	char wan[IFNAMSIZ];     /* the tunnel is bound to this interface */
+	struct in6_addr local;  /* CE */
 	struct in6_addr remote; /* BR */
 	uint32_t mtu;
 };
@@ -52,7 +52,8 @@ struct plan_address {
 struct plan_route {
 	uint32_t table;
 	uint32_t metric;
-	char interface[IFNAMSIZ]; /* "" = unreachable: the floor that keeps marked traffic waiting */
+	char interface[IFNAMSIZ]; /* "" = unreachable: the floor that keeps marked traffic waiting
+				   */
 };
 
 /* An IPv4 policy rule: fwmark/mask -> table. */
@@ -60,13 +61,14 @@ struct plan_rule {
 	uint32_t priority;
 	uint32_t mark, mask;
 	uint32_t table;
-	bool suppress_default; /* suppress_prefixlength 0: only routes more specific than a default */
+	bool suppress_default; /* suppress_prefixlength 0: only routes more specific than a default
+				*/
 };
 
 /* A kernel setting below /proc/sys. The value found is remembered and put back on stop. */
 enum plan_sysctl_how {
-	SYSCTL_SET,	/* the value must be this */
-	SYSCTL_LOOSEN,	/* rp_filter: strict (effective 1) becomes 2, anything else stays */
+	SYSCTL_SET,    /* the value must be this */
+	SYSCTL_LOOSEN, /* rp_filter: strict (effective 1) becomes 2, anything else stays */
 };
 
 struct plan_sysctl {
@@ -77,7 +79,7 @@ struct plan_sysctl {
 
 /* A forward whose outer ports are settled. */
 struct nat_forward {
-	unsigned int protocols;	 /* PROTO_* */
+	unsigned int protocols;  /* PROTO_* */
 	struct port_range ports; /* outer, inside the port set (MAP-E) */
 	struct in_addr to;
 	uint16_t to_port; /* first inner port; the range is as long as the outer one */
@@ -85,7 +87,8 @@ struct nat_forward {
 };
 
 struct nat_plan_pppoe {
-	bool enabled; /* the section is present: marks are set and restored whether or not ppp is up */
+	bool enabled; /* the section is present: marks are set and restored whether or not ppp is up
+		       */
 	char interface[IFNAMSIZ];
 	uint32_t mark, map_mark, mask; /* both marks lie inside mask */
 	const struct pppoe_host *hosts;
@@ -106,7 +109,7 @@ struct nat_plan {
 	bool map;     /* the MAP-E part: fields down to host_limit are valid */
 	char tunnel[IFNAMSIZ];
 	struct prefix4 address; /* the shared (/32) address, or the first of an IPv4 prefix */
-	struct portset ports;	/* whole: every protocol is mapped */
+	struct portset ports;   /* whole: every protocol is mapped */
 	uint32_t tunnel_mtu;
 	enum nat_filtering filtering;
 	const struct nat_host *hosts; /* borrowed from the settings, as the other const pointers */
@@ -121,9 +124,9 @@ struct nat_plan {
 };
 
 #define PLAN_ADDRESS_MAX 2
-#define PLAN_ROUTE_MAX	 6
-#define PLAN_RULE_MAX	 4
-#define PLAN_SYSCTL_MAX	 8
+#define PLAN_ROUTE_MAX   6
+#define PLAN_RULE_MAX    4
+#define PLAN_SYSCTL_MAX  8
 
 struct plan {
 	struct plan_tunnel tunnel;
@@ -143,15 +146,16 @@ struct plan_lines {
 	char wan[IFNAMSIZ]; /* resolved name, never "auto" */
 	uint32_t wan_mtu;
 	bool map_usable; /* false: MAP-E is built but traffic should take the other line */
-	bool ppp_up;	 /* the PPPoE interface exists and is up */
+	bool ppp_up;     /* the PPPoE interface exists and is up */
 };
 
 #define PLAN_EMPTY ((struct plan){0})
 
-/* params NULL: MAP-E is not wanted now. settings must outlive the plan. -EINVAL with a sentence when
- * a forward does not fit the port set (all such forwards are named), -ENOMEM. ret is overwritten. */
+/* params NULL: MAP-E is not wanted now. settings must outlive the plan. A forward that does not fit
+ * the port set is left out and named in complaints, "FILE:LINE: sentence" a line: a reload refuses
+ * them, a renumbering goes on without them. 0 or -ENOMEM; ret is overwritten. */
 int plan_build(const struct settings *settings, const struct map_params *params,
-	       const struct plan_lines *lines, struct plan *ret, struct fault *reterr);
+	       const struct plan_lines *lines, struct plan *ret, struct text *complaints);
 
 void plan_done(struct plan *plan);
 #define _cleanup_plan_ _cleanup_(plan_done)
@@ -161,7 +165,8 @@ void plan_print(const struct plan *plan, struct text *out);
 
 bool plan_equal(const struct plan *a, const struct plan *b);
 
-/* Outer port of a forward in this port set: where "auto" and "block" lead. auto forwards take the
- * lowest ports that no other forward of settings uses. -ERANGE: no such port. */
+/* Outer ports of forward number index in this port set: where "auto" and "block" lead. auto
+ * forwards take the lowest ports that no other forward of settings uses. -ERANGE: not (or nowhere)
+ * in the set. */
 int plan_forward_ports(const struct settings *settings, size_t index, const struct portset *set,
 		       struct port_range *ret);

@@ -26,6 +26,7 @@ void settings_defaults(struct settings *settings)
 		.nat.filtering = FILTERING_ADDRESS_DEPENDENT,
 		.pppoe.interface = "ppp0",
 		.pppoe.table = 10,
+		.pppoe.map_table = 11,
 		.pppoe.mark = 1000,
 		.pppoe.mask = UINT32_MAX,
 		.pppoe.rule_priority = 1000,

@@ -36,7 +36,7 @@ enum tunnel_mode {
 
 struct map_settings {
 	char provider[PROVIDER_NAME_MAX]; /* "" = auto */
-	struct ruleset own_rules;	  /* map.rules, provider "custom" */
+	struct ruleset own_rules;         /* map.rules, provider "custom" */
 	bool br_given;
 	struct in6_addr br; /* overrides the rule's */
 	char tunnel[IFNAMSIZ];
@@ -47,14 +47,15 @@ struct map_settings {
 };
 
 struct lan_settings {
-	char (*interfaces)[IFNAMSIZ]; /* none = every interface but WAN, tunnel, PPPoE and loopback */
+	char (*interfaces)[IFNAMSIZ]; /* none = every interface but WAN, tunnel, PPPoE and loopback
+				       */
 	size_t interface_count;
 };
 
 enum nat_filtering { /* RFC 4787 section 5 */
-	FILTERING_ADDRESS_DEPENDENT,
-	FILTERING_ENDPOINT_INDEPENDENT,
-	FILTERING_ADDRESS_AND_PORT_DEPENDENT,
+		     FILTERING_ADDRESS_DEPENDENT,
+		     FILTERING_ENDPOINT_INDEPENDENT,
+		     FILTERING_ADDRESS_AND_PORT_DEPENDENT,
 };
 
 const char *nat_filtering_name(enum nat_filtering filtering);
@@ -78,10 +79,10 @@ struct nat_settings {
 	enum nat_filtering filtering;
 	struct nat_host *hosts;
 	size_t host_count;
-	bool inbound_accept;	/* nat.inbound: "drop" (false, default) or "accept" */
-	struct service *open;	/* nat.open: services of the router itself, on its MAP-E address */
+	bool inbound_accept;  /* nat.inbound: "drop" (false, default) or "accept" */
+	struct service *open; /* nat.open: services of the router itself, on its MAP-E address */
 	size_t open_count;
-	uint32_t host_limit;	/* ports one LAN host may hold; 0 = no limit */
+	uint32_t host_limit; /* ports one LAN host may hold; 0 = no limit */
 };
 
 enum forward_port {
@@ -95,12 +96,12 @@ enum forward_port {
 struct forward {
 	unsigned int protocols; /* PROTO_* bits */
 	enum forward_port kind;
-	struct port_range ports;	   /* FORWARD_FIXED */
-	unsigned int block, offset;	   /* FORWARD_BLOCK, 0-based; FORWARD_AUTO: unused */
-	struct in_addr to;		   /* LAN host */
-	uint16_t to_port;		   /* first inner port; 0 = the outer port */
+	struct port_range ports;           /* FORWARD_FIXED */
+	unsigned int block, offset;        /* FORWARD_BLOCK, 0-based; FORWARD_AUTO: unused */
+	struct in_addr to;                 /* LAN host */
+	uint16_t to_port;                  /* first inner port; 0 = the outer port */
 	char comment[FORWARD_COMMENT_MAX]; /* printable ASCII, may be "" */
-	unsigned int line;		   /* in the file, for complaints when the port set changes */
+	unsigned int line; /* in the file, for complaints when the port set changes */
 };
 
 struct pppoe_host { /* a LAN source that always uses PPPoE */
@@ -113,6 +114,7 @@ struct pppoe_settings {
 	bool enabled; /* the section is present */
 	char interface[IFNAMSIZ];
 	uint32_t table, mark, mask, rule_priority;
+	uint32_t map_table; /* keeps connections on MAP-E that came in there */
 	struct pppoe_host *hosts;
 	size_t host_count;
 	struct prefix4 *destinations;
@@ -124,7 +126,10 @@ struct pppoe_settings {
 	bool unmappable, masquerade, mss_clamp, failover, fallback;
 };
 
+#define SETTINGS_FILE_MAX 256
+
 struct settings {
+	char file[SETTINGS_FILE_MAX]; /* where they come from, for complaints; cut if longer */
 	struct wan_settings wan;
 	struct map_settings map;
 	struct lan_settings lan;

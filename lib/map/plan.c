@@ -114,6 +114,19 @@ static void complain_outside(const struct settings *settings, const struct forwa
 	text_add(complaints, "; longest run: %u ports\n", portset_longest_run(set));
 }
 
+static struct nat_forward settled_forward(const struct forward *forward, struct port_range ports)
+{
+	struct nat_forward out = {
+		.protocols = forward->protocols,
+		.ports = ports,
+		.to = forward->to,
+		.to_port = forward->to_port ? forward->to_port : ports.first,
+	};
+
+	memcpy(out.comment, forward->comment, sizeof(out.comment));
+	return out;
+}
+
 static int plan_forwards(const struct settings *settings, const struct portset *set,
 			 struct nat_plan *nat, struct text *complaints)
 {
@@ -125,20 +138,12 @@ static int plan_forwards(const struct settings *settings, const struct portset *
 	for (size_t i = 0; i < settings->forward_count; i++) {
 		const struct forward *forward = &settings->forwards[i];
 		struct port_range ports;
-		struct nat_forward *out;
 
 		if (plan_forward_ports(settings, i, set, &ports) < 0) {
 			complain_outside(settings, forward, set, complaints);
 			continue;
 		}
-		out = &nat->forwards[nat->forward_count++];
-		*out = (struct nat_forward){
-			.protocols = forward->protocols,
-			.ports = ports,
-			.to = forward->to,
-			.to_port = forward->to_port ? forward->to_port : ports.first,
-		};
-		memcpy(out->comment, forward->comment, sizeof(out->comment));
+		nat->forwards[nat->forward_count++] = settled_forward(forward, ports);
 	}
 	return 0;
 }
@@ -150,18 +155,9 @@ static int plan_pppoe_forwards(const struct pppoe_settings *pppoe, struct nat_pl
 	nat->forwards = calloc(pppoe->forward_count, sizeof(*nat->forwards));
 	if (!nat->forwards)
 		return -ENOMEM;
-	for (size_t i = 0; i < pppoe->forward_count; i++) {
-		const struct forward *forward = &pppoe->forwards[i];
-		struct nat_forward *out = &nat->forwards[nat->forward_count++];
-
-		*out = (struct nat_forward){
-			.protocols = forward->protocols,
-			.ports = forward->ports,
-			.to = forward->to,
-			.to_port = forward->to_port ? forward->to_port : forward->ports.first,
-		};
-		memcpy(out->comment, forward->comment, sizeof(out->comment));
-	}
+	for (size_t i = 0; i < pppoe->forward_count; i++)
+		nat->forwards[nat->forward_count++] =
+			settled_forward(&pppoe->forwards[i], pppoe->forwards[i].ports);
 	return 0;
 }
 
@@ -169,7 +165,10 @@ static int plan_pppoe_forwards(const struct pppoe_settings *pppoe, struct nat_pl
 
 static void set_name(char to[IFNAMSIZ], const char *from)
 {
-	snprintf(to, IFNAMSIZ, "%.*s", IFNAMSIZ - 1, from);
+	size_t length = strnlen(from, IFNAMSIZ - 1);
+
+	memcpy(to, from, length);
+	memset(to + length, 0, IFNAMSIZ - length);
 }
 
 static void add_address(struct plan *plan, const char *interface, int family, const void *address)

@@ -13,15 +13,17 @@
 #include "lib/map/rule.h"
 
 struct map_params {
-	struct map_rule rule;	 /* the BMR, a copy */
+	struct map_rule rule;    /* the BMR, a copy */
 	struct prefix6 end_user; /* the rule's end-user prefix */
-	struct prefix4 ipv4;	 /* /32: an address, shared or whole; shorter: an IPv4 prefix */
-	struct portset ports;	 /* whole (k = 0) when nothing is shared */
+	struct prefix4 ipv4;     /* /32: an address, shared or whole; shorter: an IPv4 prefix */
+	struct portset ports;    /* whole (k = 0) when nothing is shared */
 	struct in6_addr ce;
 	struct in6_addr br;
 };
 
-/* -EINVAL when the prefix does not lie in the rule's or is too short for it (sentence in reterr). */
+/* A prefix longer than the end-user prefix is cut to it, subnet bits included, so that the CE
+ * always lives in subnet 0. -EINVAL when map_rule_check() refuses the rule, the prefix does not lie
+ * in the rule's or is too short for it (sentence in reterr). */
 int map_derive(const struct map_rule *rule, const struct prefix6 *prefix, struct map_params *ret,
 	       struct fault *reterr);
 

@@ -16,7 +16,7 @@
 struct portset {
 	uint8_t psid_offset; /* a, 0..15 */
 	uint8_t psid_length; /* k, 0..16, a + k <= 16 */
-	uint16_t psid;	     /* right-aligned, < 2^k */
+	uint16_t psid;       /* right-aligned, < 2^k */
 };
 
 struct port_range {
@@ -24,7 +24,8 @@ struct port_range {
 	uint16_t last; /* inclusive */
 };
 
-/* 0, or -EINVAL when the values break the bounds above. */
+/* 0, or -EINVAL when the values break the bounds above. Every other function needs a set that
+ * passes, and an index within its bounds: anything else is a mistake of the program and aborts. */
 int portset_check(const struct portset *set);
 
 /* k = 0: all 65536 ports, every protocol. */
@@ -32,7 +33,7 @@ bool portset_is_whole(const struct portset *set);
 
 unsigned int portset_block_count(const struct portset *set); /* 1..32767 */
 unsigned int portset_block_size(const struct portset *set);  /* ports in one block, 1..65536 */
-unsigned int portset_count(const struct portset *set);	     /* all ports, 1..65536 */
+unsigned int portset_count(const struct portset *set);       /* all ports, 1..65536 */
 
 /* Block number index (0-based, < portset_block_count), in ascending order of ports. */
 struct port_range portset_block(const struct portset *set, unsigned int index);
@@ -47,11 +48,11 @@ bool portset_has_range(const struct portset *set, struct port_range range);
 
 bool portset_equal(const struct portset *a, const struct portset *b);
 
-/* Usable ports around one that is not in the set: the highest below and the lowest above it.
- * Returns how many exist (0..2); a missing one is left 0. */
+/* The usable ports nearest to one, itself left out: the highest below and the lowest above it.
+ * Returns how many exist (0..2); a missing one becomes 0. */
 unsigned int portset_nearest(const struct portset *set, uint16_t port, uint16_t *ret_below,
 			     uint16_t *ret_above);
 
-/* How many consecutive ports the longest run holds (neighbouring blocks touch when k = 0 or a block
- * fills its stride). */
+/* How many consecutive ports the longest run holds. With k > 0 a block never fills its stride, so
+ * that two blocks never touch; with k = 0 there is one block. */
 unsigned int portset_longest_run(const struct portset *set);

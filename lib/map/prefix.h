@@ -17,14 +17,15 @@ struct prefix6 {
 
 struct prefix4 {
 	struct in_addr addr; /* network order, as everywhere */
-	uint8_t len;	     /* bits, 0..32 */
+	uint8_t len;         /* bits, 0..32 */
 };
 
 #define PREFIX6_TEXT_MAX (INET6_ADDRSTRLEN + 4)
-#define PREFIX4_TEXT_MAX (INET_ADDRSTRLEN + 3)
+#define PREFIX4_TEXT_MAX (INET_ADDRSTRLEN + 4)
 
-/* "2400:4050::/34"; an address without "/len" is a /128 (/32). -EINVAL when it is not a prefix,
- * -EDOM when bits behind the length are set (ret is not touched in either case). */
+/* "2400:4050::/34"; an address without "/len" is a /128 (/32). -EINVAL when it is not a prefix
+ * (blanks, zones and leading zeros in the length included), -EDOM when bits behind the length are
+ * set (ret is not touched in either case). */
 int prefix6_parse(const char *text, struct prefix6 *ret);
 int prefix4_parse(const char *text, struct prefix4 *ret);
 
@@ -32,7 +33,7 @@ int prefix4_parse(const char *text, struct prefix4 *ret);
 const char *prefix6_format(const struct prefix6 *prefix, char buffer[static PREFIX6_TEXT_MAX]);
 const char *prefix4_format(const struct prefix4 *prefix, char buffer[static PREFIX4_TEXT_MAX]);
 
-/* The first len bits (0..128, 0..32) of an address, the rest zero. */
+/* The first len bits (0..128, 0..32; more counts as the whole) of an address, the rest zero. */
 struct prefix6 prefix6_make(const struct in6_addr *addr, unsigned int len);
 struct prefix4 prefix4_make(struct in_addr addr, unsigned int len);
 
@@ -44,7 +45,8 @@ bool prefix6_has(const struct prefix6 *outer, const struct in6_addr *addr);
 bool prefix6_covers(const struct prefix6 *outer, const struct prefix6 *inner);
 bool prefix4_has(const struct prefix4 *outer, struct in_addr addr);
 
-/* count bits (0..48) from bit position start (0 = the most significant), right-aligned. */
+/* count bits (0..64) from bit position start (0 = the most significant), right-aligned. Bits behind
+ * the end of the address are zero. */
 uint64_t in6_bits(const struct in6_addr *addr, unsigned int start, unsigned int count);
 
 /* fc00::/7 (RFC 4193); 2000::/3, the global unicast space in use (RFC 4291, IANA). */

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The pure parts of the daemon: deciding, pacing, the STATUS line. */
+#include <arpa/inet.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "daemon/decide.h"
+#include "daemon/pace.h"
+#include "daemon/report.h"
+
+#define SECOND ((uint64_t)1000000)
+
+struct world {
+	struct settings settings;
+	struct ruleset rules;
+	struct candidates seen;
+	struct decide_memory memory;
+	struct wan_view wan;
+	uint64_t now_usec;
+};
+
+static void see(struct world *world, const char *prefix)
+{
+	struct candidate one = {.source = SOURCE_WAN_ADDR, .valid_until_usec = UINT64_MAX};
+
+	assert_int_equal(prefix6_parse(prefix, &one.prefix), 0);
+	one.appeared_usec = one.refreshed_usec = world->now_usec;
+	assert_int_equal(candidates_add(&world->seen, &one), 0);
+}
+
+static void see_nothing(struct world *world)
+{
+	candidates_done(&world->seen);
+	memset(&world->seen, 0, sizeof(world->seen));
+}
+
+static int setup_world(void **state)
+{
+	static struct world world;
+	struct map_rule rule = {
+		.provider = "ocn",
+		.ea_length = 22,
+		.psid_offset = 6,
+		.iid_format = IID_MAP_DRAFT_03,
+	};
+
+	memset(&world, 0, sizeof(world));
+	settings_defaults(&world.settings);
+	prefix6_parse("2400:4050::/34", &rule.ipv6_prefix);
+	prefix4_parse("153.240.0.0/16", &rule.ipv4_prefix);
+	inet_pton(AF_INET6, "2001:380:a120::9", &rule.br);
+	ruleset_add(&world.rules, &rule);
+	world.memory.choice.verdict = VERDICT_NO_PREFIX;
+	world.wan = (struct wan_view){.found = true, .name = "wan0", .up = true};
+	world.now_usec = 100 * SECOND;
+	*state = &world;
+	return 0;
+}
+
+static int drop_world(void **state)
+{
+	struct world *world = *state;
+
+	see_nothing(world);
+	ruleset_done(&world->rules);
+	settings_done(&world->settings);
+	return 0;
+}
+
+static struct decision look(struct world *world)
+{
+	struct decision decision;
+
+	decide(&world->wan, &world->seen, &world->settings, &world->rules, world->now_usec,
+	       &world->memory, &decision);
+	return decision;
+}
+
+static void assert_explained(struct world *world, const struct decision *decision, const char *part)
+{
+	_cleanup_text_ struct text text = TEXT_INIT;
+
+	decision_explain(decision, &world->wan, &text);
+	if (!strstr(text_get(&text), part))
+		fail_msg("\"%s\" does not speak of \"%s\"", text_get(&text), part);
+}
+
+static void test_comes_up(void **state)
+{
+	struct world *world = *state;
+	struct decision decision = look(world);
+
+	assert_int_equal(decision.state, STATE_WAITING_PREFIX);
+	assert_false(decision.usable);
+	assert_int_equal(decision.look_again_usec, 0);
+	see(world, "2400:4050:48d:2900::/64");
+	decision = look(world);
+	assert_int_equal(decision.state, STATE_UP);
+	assert_true(decision.usable);
+	assert_int_equal(decision.choice.params.ports.psid, 41);
+}
+
+static void test_missing_wan_is_named(void **state)
+{
+	struct world *world = *state;
+	struct decision decision;
+
+	world->wan = (struct wan_view){.found = false, .name = "enp9s0"};
+	decision = look(world);
+	assert_int_equal(decision.state, STATE_WAITING_WAN);
+	assert_explained(world, &decision, "enp9s0");
+	world->wan.name = "";
+	decision = look(world);
+	assert_explained(world, &decision, "default route");
+}
+
+static void test_lost_prefix_is_held_then_let_go(void **state)
+{
+	struct world *world = *state;
+	struct decision decision;
+
+	see(world, "2400:4050:48d:2900::/64");
+	look(world);
+	see_nothing(world);
+	world->now_usec += SECOND;
+	decision = look(world);
+	assert_int_equal(decision.state, STATE_HOLDING);
+	assert_int_equal(decision.choice.verdict, VERDICT_CHOSEN);
+	assert_false(decision.usable);
+	assert_int_equal(decision.look_again_usec, world->now_usec + DECIDE_HOLD_USEC);
+	/* Later looks do not begin the wait again. */
+	world->now_usec += DECIDE_HOLD_USEC / 2;
+	assert_int_equal(look(world).look_again_usec, decision.look_again_usec);
+	world->now_usec = decision.look_again_usec;
+	decision = look(world);
+	assert_int_equal(decision.state, STATE_WAITING_PREFIX);
+	assert_int_equal(decision.choice.verdict, VERDICT_NO_PREFIX);
+}
+
+static void test_prefix_that_returns_ends_the_hold(void **state)
+{
+	struct world *world = *state;
+	struct decision decision;
+
+	for (int round = 0; round < 3; round++) {
+		see(world, "2400:4050:48d:2900::/64");
+		assert_int_equal(look(world).state, STATE_UP);
+		see_nothing(world);
+		world->now_usec += DECIDE_HOLD_USEC - SECOND;
+		decision = look(world);
+		assert_int_equal(decision.state, STATE_HOLDING);
+		world->now_usec += SECOND;
+	}
+}
+
+static void test_other_prefix_is_not_held(void **state)
+{
+	struct world *world = *state;
+	struct decision decision;
+
+	see(world, "2400:4050:48d:2900::/64");
+	look(world);
+	see_nothing(world);
+	see(world, "2408:210:1234:5600::/64");
+	decision = look(world);
+	assert_int_equal(decision.state, STATE_CLOSED_NETWORK);
+	assert_int_not_equal(decision.choice.verdict, VERDICT_CHOSEN);
+}
+
+static void test_carrier_loss_keeps_what_stands(void **state)
+{
+	struct world *world = *state;
+	struct decision decision;
+
+	see(world, "2400:4050:48d:2900::/64");
+	look(world);
+	world->wan.up = false;
+	decision = look(world);
+	assert_int_equal(decision.state, STATE_WAITING_CARRIER);
+	assert_int_equal(decision.choice.verdict, VERDICT_CHOSEN);
+	assert_false(decision.usable);
+	assert_explained(world, &decision, "wan0");
+	world->wan.up = true;
+	assert_int_equal(look(world).state, STATE_UP);
+}
+
+static void test_pace_answers_at_once_but_not_in_a_loop(void **state)
+{
+	struct pace pace = {0};
+	uint64_t now_usec = 50 * SECOND;
+
+	assert_int_equal(pace_next(&pace, now_usec), now_usec + PACE_GATHER_USEC);
+	pace_looked(&pace, now_usec, false);
+	assert_int_equal(pace_next(&pace, now_usec + 1), now_usec + PACE_APART_USEC);
+}
+
+static void test_pace_backs_off_from_a_fight_and_forgets_it(void **state)
+{
+	struct pace pace = {0};
+	uint64_t now_usec = 50 * SECOND, pause_usec = 0;
+
+	for (int i = 0; i < PACE_REPAIRS; i++) {
+		assert_false(pace_fighting(&pace));
+		pace_looked(&pace, now_usec += SECOND / 2, true);
+	}
+	assert_true(pace_fighting(&pace));
+	for (int i = 0; i < 12; i++) {
+		assert_true(pace_pause(&pace) >= pause_usec);
+		assert_true(pace_pause(&pace) <= PACE_FIGHT_CAP);
+		pause_usec = pace_pause(&pace);
+		pace_looked(&pace, now_usec = pace_next(&pace, now_usec), true);
+	}
+	assert_int_equal(pause_usec, PACE_FIGHT_CAP);
+	now_usec += 2 * PACE_FIGHT_CAP + 2 * PACE_WINDOW_USEC;
+	pace_looked(&pace, now_usec, false);
+	assert_false(pace_fighting(&pace));
+}
+
+static void test_status_line(void **state)
+{
+	struct world *world = *state;
+	struct report report = {.state = STATE_UP, .pppoe = true, .ppp = "ppp0"};
+	_cleanup_text_ struct text reason = TEXT_INIT, line = TEXT_INIT;
+	struct decision decision;
+
+	see(world, "2400:4050:48d:2900::/64");
+	decision = look(world);
+	report_map(&decision.choice.params, "enp2s0", &reason);
+	assert_string_equal(
+		text_get(&reason),
+		"ocn 153.240.18.52, PSID 41, 1008 ports in 63 blocks; CE "
+		"2400:4050:48d:2900:99:f012:3400:2900 -> BR 2001:380:a120::9 on enp2s0");
+	snprintf(report.reason, sizeof(report.reason), "it works");
+	snprintf(report.refused, sizeof(report.refused), "maped.conf:3: wrong");
+	report.refused_count = 2;
+	report_line(&report, &line);
+	assert_string_equal(text_get(&line), "up: it works; PPPoE down on ppp0; new configuration "
+					     "refused: maped.conf:3: wrong (and 1 more)");
+}
+
+int main(void)
+{
+#define WORLD_TEST(f) cmocka_unit_test_setup_teardown(f, setup_world, drop_world)
+	const struct CMUnitTest tests[] = {
+		WORLD_TEST(test_comes_up),
+		WORLD_TEST(test_missing_wan_is_named),
+		WORLD_TEST(test_lost_prefix_is_held_then_let_go),
+		WORLD_TEST(test_prefix_that_returns_ends_the_hold),
+		WORLD_TEST(test_other_prefix_is_not_held),
+		WORLD_TEST(test_carrier_loss_keeps_what_stands),
+		cmocka_unit_test(test_pace_answers_at_once_but_not_in_a_loop),
+		cmocka_unit_test(test_pace_backs_off_from_a_fight_and_forgets_it),
+		WORLD_TEST(test_status_line),
+	};
+
+	return cmocka_run_group_tests_name("daemon", tests, NULL, NULL);
+}

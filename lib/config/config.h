@@ -12,8 +12,8 @@
 #include "lib/map/rule.h"
 #include "lib/map/settings.h"
 
-#define CONFIG_FILE	  "/etc/maped.conf"
-#define CONFIG_FILE_MAX	  (1024 * 1024) /* octets; a larger file is refused */
+#define CONFIG_FILE       "/etc/maped.conf"
+#define CONFIG_FILE_MAX   (1024 * 1024) /* octets; a larger file is refused */
 #define CONFIG_RULES_OWN  "/etc/maped/rules"
 #define CONFIG_RULES_WIRE "/run/maped/rules"
 

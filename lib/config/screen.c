@@ -292,7 +292,8 @@ static void take_word(struct screen *screen, struct word word)
 	r = looks_like_number(word) ? parse_number(word, &number) : -EINVAL;
 	if (r == 0) {
 		char digits[32];
-		int length = snprintf(digits, sizeof(digits), "%lld", number);
+		/* Without the L, libconfig 1.5 cuts to 32 bits. */
+		int length = snprintf(digits, sizeof(digits), "%lldL", number);
 
 		emit(screen, digits, (size_t)length, false);
 		return;

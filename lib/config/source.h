@@ -4,7 +4,7 @@
  * each line where it came from.
  *
  * Why libconfig does not read the file itself: it opens includes without a look at what they are
- * (a device, a FIFO, someone else's file), stops at the first mistake, cuts 0x1ffffffff to 32 bits
+ * (a device, a FIFO, someone else's file), stops at the first mistake, cuts 4294967295 to -1
  * without a word, glues "a" "b" together where a comma was forgotten, gives a text in a list the
  * line of what follows it, has no bound on depth, and leaks (1.5) or differs (1.5, 1.7, 1.8) on
  * malformed input. What leaves here is well-formed, so that libconfig cannot fail but for memory:

@@ -1,1 +1,265 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "lib/kernel/policy.h"
+
+#include <errno.h>
+#include <linux/fib_rules.h>
+#include <linux/rtnetlink.h>
+#include <netlink/attr.h>
+#include <netlink/route/rule.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+static void cleanup_rule(struct rtnl_rule **rule)
+{
+	if (*rule)
+		rtnl_rule_put(*rule);
+}
+
+/* ---- reading ----------------------------------------------------------------------------- */
+
+/* Attributes that a rule of ours may carry; any other narrows it to something else. */
+static bool is_plain(const struct fib_rule_hdr *header, struct nlattr **tb)
+{
+	static const int narrowing[] = {
+		FRA_DST,         FRA_SRC,         FRA_IIFNAME,          FRA_OIFNAME,   FRA_GOTO,
+		FRA_FLOW,        FRA_TUN_ID,      FRA_L3MDEV,           FRA_UID_RANGE, FRA_IP_PROTO,
+		FRA_SPORT_RANGE, FRA_DPORT_RANGE, FRA_SUPPRESS_IFGROUP,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(narrowing); i++)
+		if (tb[narrowing[i]])
+			return false;
+	return header->action == FR_ACT_TO_TBL && header->dst_len == 0 && header->src_len == 0 &&
+	       header->tos == 0 && !(header->flags & FIB_RULE_INVERT);
+}
+
+int policy_parse(const struct nlmsghdr *message, struct policy_info *ret)
+{
+	static const struct nla_policy policy[FRA_MAX + 1] = {
+		[FRA_PRIORITY] = {.type = NLA_U32},
+		[FRA_FWMARK] = {.type = NLA_U32},
+		[FRA_FWMASK] = {.type = NLA_U32},
+		[FRA_TABLE] = {.type = NLA_U32},
+		[FRA_SUPPRESS_PREFIXLEN] = {.type = NLA_U32},
+		[FRA_PROTOCOL] = {.type = NLA_U8},
+	};
+	const struct fib_rule_hdr *header = nlmsg_data(message);
+	struct nlattr *tb[FRA_MAX + 1];
+	struct policy_info info = {0};
+	uint32_t suppress;
+
+	if (nlmsg_parse((struct nlmsghdr *)message, sizeof(*header), tb, FRA_MAX, policy) < 0 ||
+	    header->family != AF_INET)
+		return -EBADMSG;
+	info.plain = is_plain(header, tb);
+	info.protocol = tb[FRA_PROTOCOL] ? nla_get_u8(tb[FRA_PROTOCOL]) : 0;
+	info.rule.priority = tb[FRA_PRIORITY] ? nla_get_u32(tb[FRA_PRIORITY]) : 0;
+	info.rule.table = tb[FRA_TABLE] ? nla_get_u32(tb[FRA_TABLE]) : header->table;
+	info.rule.mark = tb[FRA_FWMARK] ? nla_get_u32(tb[FRA_FWMARK]) : 0;
+	info.rule.mask = tb[FRA_FWMASK] ? nla_get_u32(tb[FRA_FWMASK]) : 0;
+	suppress =
+		tb[FRA_SUPPRESS_PREFIXLEN] ? nla_get_u32(tb[FRA_SUPPRESS_PREFIXLEN]) : UINT32_MAX;
+	info.rule.suppress_default = suppress == 0;
+	if (suppress != 0 && suppress != UINT32_MAX)
+		info.plain = false;
+	*ret = info;
+	return 0;
+}
+
+struct rules {
+	struct policy_info *list;
+	size_t count;
+};
+
+static void rules_done(struct rules *rules)
+{
+	free(rules->list);
+}
+
+static int keep(const struct nlmsghdr *message, void *userdata)
+{
+	struct rules *rules = userdata;
+	struct policy_info info, *list;
+
+	if (message->nlmsg_type != RTM_NEWRULE || policy_parse(message, &info) < 0)
+		return 0;
+	list = reallocarray(rules->list, rules->count + 1, sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	rules->list = list;
+	rules->list[rules->count++] = info;
+	return 0;
+}
+
+static void forget(void *userdata)
+{
+	((struct rules *)userdata)->count = 0;
+}
+
+static int read_rules(struct rtnl *nl, struct rules *ret, struct fault *reterr)
+{
+	const struct rtnl_reader reader = {keep, forget, ret};
+	const struct fib_rule_hdr header = {.family = AF_INET};
+
+	return rtnl_dump(nl, rtnl_message(RTM_GETRULE, 0, &header, sizeof(header)), &reader, reterr,
+			 "read policy rules");
+}
+
+/* ---- messages ---------------------------------------------------------------------------- */
+
+/* libnl has no setter for it. */
+static int put_suppress(struct nl_msg *msg, const struct plan_rule *want)
+{
+	if (want->suppress_default && nla_put_u32(msg, FRA_SUPPRESS_PREFIXLEN, 0) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+/* ip rule {add|del} priority … [fwmark …/…] lookup … [suppress_prefixlength 0] protocol 77 */
+static struct rtnl_rule *build(const struct policy_info *info)
+{
+	_cleanup_(cleanup_rule) struct rtnl_rule *rule = rtnl_rule_alloc();
+
+	if (!rule)
+		return NULL;
+	rtnl_rule_set_family(rule, AF_INET);
+	rtnl_rule_set_action(rule, FR_ACT_TO_TBL);
+	rtnl_rule_set_prio(rule, info->rule.priority);
+	rtnl_rule_set_table(rule, info->rule.table);
+	if (info->rule.mask) {
+		rtnl_rule_set_mark(rule, info->rule.mark);
+		rtnl_rule_set_mask(rule, info->rule.mask);
+	}
+	if (rtnl_rule_set_protocol(rule, PLAN_PROTOCOL) < 0)
+		return NULL;
+	return TAKE_PTR(rule);
+}
+
+static struct nl_msg *add_message(const struct policy_info *info)
+{
+	_cleanup_(cleanup_rule) struct rtnl_rule *rule = build(info);
+	_cleanup_nlmsg_ struct nl_msg *msg = NULL;
+
+	if (!rule || rtnl_rule_build_add_request(rule, NLM_F_CREATE | NLM_F_EXCL, &msg) < 0 ||
+	    put_suppress(msg, &info->rule) < 0)
+		return NULL;
+	return TAKE_PTR(msg);
+}
+
+static struct nl_msg *delete_message(const struct policy_info *info)
+{
+	_cleanup_(cleanup_rule) struct rtnl_rule *rule = build(info);
+	_cleanup_nlmsg_ struct nl_msg *msg = NULL;
+
+	if (!rule || rtnl_rule_build_delete_request(rule, 0, &msg) < 0 ||
+	    put_suppress(msg, &info->rule) < 0)
+		return NULL;
+	return TAKE_PTR(msg);
+}
+
+/* ---- comparing --------------------------------------------------------------------------- */
+
+static bool same_rule(const struct plan_rule *a, const struct plan_rule *b)
+{
+	return a->priority == b->priority && a->table == b->table && a->mark == b->mark &&
+	       a->mask == b->mask && a->suppress_default == b->suppress_default;
+}
+
+#define RULE_TEXT_MAX 120
+
+static const char *describe(const struct plan_rule *rule, char buffer[static RULE_TEXT_MAX])
+{
+	snprintf(buffer, RULE_TEXT_MAX, "priority %u fwmark 0x%x/0x%x table %u%s", rule->priority,
+		 rule->mark, rule->mask, rule->table,
+		 rule->suppress_default ? " suppress_prefixlength 0" : "");
+	return buffer;
+}
+
+/* ---- steps ------------------------------------------------------------------------------- */
+
+static bool stands(const struct rules *rules, const struct plan_rule *want)
+{
+	for (size_t i = 0; i < rules->count; i++)
+		if (rules->list[i].plain && same_rule(&rules->list[i].rule, want))
+			return true;
+	return false;
+}
+
+int policy_ensure(struct rtnl *nl, const struct plan_rule *want, size_t count, struct fault *reterr)
+{
+	_cleanup_(rules_done) struct rules rules = {0};
+	int changed = 0, r;
+
+	if (count == 0)
+		return 0;
+	r = read_rules(nl, &rules, reterr);
+	for (size_t i = 0; r >= 0 && i < count; i++) {
+		const struct policy_info info = {.rule = want[i]};
+		char text[RULE_TEXT_MAX];
+
+		if (stands(&rules, &want[i]))
+			continue;
+		r = rtnl_change(nl, add_message(&info), reterr, "add policy rule %s",
+				describe(&want[i], text));
+		changed += r >= 0;
+	}
+	return r < 0 ? r : changed;
+}
+
+static int remove_one(struct rtnl *nl, const struct policy_info *info, struct fault *reterr)
+{
+	struct fault fault = {0};
+	char text[RULE_TEXT_MAX];
+	int r = rtnl_change(nl, delete_message(info), &fault, "delete policy rule %s",
+			    describe(&info->rule, text));
+
+	if (r == -ENOENT) /* gone by itself meanwhile */
+		return 0;
+	if (r < 0 && reterr)
+		*reterr = fault;
+	return r < 0 ? r : 1;
+}
+
+/* Wanted, and the first of ours that says it. */
+static bool is_kept(const struct rules *rules, size_t index, const struct plan_rule *want,
+		    size_t count)
+{
+	const struct policy_info *info = &rules->list[index];
+	bool wanted = false;
+
+	for (size_t i = 0; i < count && info->plain; i++)
+		wanted |= same_rule(&info->rule, &want[i]);
+	for (size_t i = 0; i < index && wanted; i++)
+		if (rules->list[i].protocol == PLAN_PROTOCOL && rules->list[i].plain &&
+		    same_rule(&rules->list[i].rule, &info->rule))
+			return false;
+	return wanted;
+}
+
+int policy_prune(struct rtnl *nl, const struct plan_rule *want, size_t count, struct fault *reterr)
+{
+	_cleanup_(rules_done) struct rules rules = {0};
+	int changed = 0, r;
+
+	r = read_rules(nl, &rules, reterr);
+	for (size_t i = 0; r >= 0 && i < rules.count; i++) {
+		/* A rule that says more than ours can is none that we made. */
+		if (rules.list[i].protocol != PLAN_PROTOCOL || !rules.list[i].plain ||
+		    is_kept(&rules, i, want, count))
+			continue;
+		r = remove_one(nl, &rules.list[i], reterr);
+		changed += r > 0;
+	}
+	return r < 0 ? r : changed;
+}
+
+int policy_sync(struct rtnl *nl, const struct plan_rule *want, size_t count, struct fault *reterr)
+{
+	int added, removed;
+
+	added = policy_ensure(nl, want, count, reterr);
+	if (added < 0)
+		return added;
+	removed = policy_prune(nl, want, count, reterr);
+	return removed < 0 ? removed : added + removed;
+}

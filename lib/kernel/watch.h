@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Listening to the kernel: links, addresses, routes, rules, and RA prefixes. An event is a hint to
+ * look again, never a fact to act upon; what is true is read by snapshot.h and the backends.
+ *
+ * Three things are kept because no dump tells them: which prefixes an RA announced
+ * (RTM_NEWPREFIX exists as an event only), when a delegated prefix's route appeared, and what of
+ * ours was taken away, for the log. Each table is bounded.
+ *
+ * Times are CLOCK_BOOTTIME microseconds of the caller; nothing here reads a clock.
+ */
+#pragma once
+
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/fault.h"
+#include "lib/base/macro.h"
+#include "lib/base/text.h"
+#include "lib/map/plan.h"
+#include "lib/map/prefix.h"
+
+struct watch;
+
+/* The socket listens from here on; read state after it is open, and nothing is missed. */
+int watch_open(struct watch **ret, struct fault *reterr);
+void watch_close(struct watch *watch); /* takes NULL */
+DEFINE_CLEANUP(struct watch *, watch_close);
+
+int watch_fd(const struct watch *watch); /* readable when there is something to dispatch */
+
+/* What to look at again. */
+#define WATCH_LINK    (1u << 0)
+#define WATCH_ADDRESS (1u << 1)
+#define WATCH_ROUTE   (1u << 2) /* a default route, a delegated prefix, or one of ours */
+#define WATCH_RULE    (1u << 3)
+#define WATCH_PREFIX  (1u << 4) /* an RA announced something new */
+#define WATCH_OVERRUN (1u << 5) /* messages were lost: everything */
+
+/* Reads what is there, WATCH_BATCH messages at most, without waiting (what remains keeps the
+ * descriptor readable). Returns a mask of WATCH_*, 0 when nothing of it concerns us, or a negative
+ * errno when the socket is broken. */
+#define WATCH_BATCH 512
+int watch_dispatch(struct watch *watch, uint64_t now_usec, struct fault *reterr);
+
+/* How many messages were read and how many of them concerned us, since watch_open(). */
+struct watch_counts {
+	uint64_t seen, relevant, overruns;
+};
+struct watch_counts watch_counts(const struct watch *watch);
+
+/* The plan whose objects are missed when they go. Copied; an empty plan misses nothing. */
+void watch_expect(struct watch *watch, const struct plan *plan);
+
+/* Moves the sentences about what of the expected plan went away or changed since the last call into
+ * out, one a line: "route default dev map0 table 254 metric 1024 deleted". Who did it the kernel
+ * does not tell, so the caller throws away what its own apply caused. At most WATCH_LOSS_MAX are
+ * kept. */
+#define WATCH_LOSS_MAX 16
+void watch_take_losses(struct watch *watch, struct text *out);
+
+/* A prefix that an RA announced and that is still valid. */
+struct announcement {
+	int index; /* of the interface */
+	struct prefix6 prefix;
+	bool on_link, autonomous;
+	uint64_t appeared_usec, refreshed_usec; /* first (or first after it was deprecated), last */
+	uint64_t preferred_until_usec, valid_until_usec; /* UINT64_MAX = forever */
+};
+
+/* Those valid at now_usec: pointer into the watch, good until the next dispatch. What is over, or
+ * whose interface has gone or lost its carrier, is forgotten. */
+#define WATCH_ANNOUNCEMENT_MAX 32
+size_t watch_announcements(struct watch *watch, uint64_t now_usec, const struct announcement **ret);
+
+/* When the unreachable route of this prefix was seen to appear; 0 = it stood before we listened. */
+uint64_t watch_route_appeared(const struct watch *watch, const struct prefix6 *prefix);
+
+/* Handles length octets as if they had come from the kernel; returns a mask. For tests and fuzzing.
+ */
+int watch_feed(struct watch *watch, const void *data, size_t length, uint64_t now_usec);
+
+/* A watch without a socket, for the same purpose. */
+struct watch *watch_new(void);

@@ -1,0 +1,32 @@
+#!/bin/bash
+# Lines that have no MAP-E, and what systemctl says in every state.
+set -eu
+. "$(dirname "$0")/lib.sh"
+
+waiting() { # NAME PREFIX REGEX
+  wan_ra "$2"
+  check "$1" soon 8 status_is "$3"
+  note "$(status_text)"
+  check "$1-no-tunnel" [ ! -e /sys/class/net/map0 ]
+  check "$1-active" systemctl -q is-active maped
+  job_end ra
+}
+
+with_defaults maped_start
+waiting closed-network 2408:210:1234:5600 "2408.*(NTT|closed)"
+wan_link
+waiting ocn-without-map-e 2409:10:1234:5600 "2409.*OCN"
+wan_link
+waiting no-rule 2001:db8:9999:5600 "(no|No) rule"
+wan_ra $OCN_A
+check contract-starts up 8 153.240.18.52
+check contract-starts-works soon 5 lan udp $SERVER
+check status-shows-it eval 'systemctl status --no-pager maped | grep -qE "Status: \"up: ocn 153\.240\.18\.52, PSID 41"'
+like status-line '^up: ocn 153\.240\.18\.52, PSID 41, 1008 ports in 63 blocks; CE 2400:4050:48d:2900:99:f012:3400:2900 -> BR 2001:380:a120::9 on wan0' "$(status_text)"
+check calc-agrees eval 'maped --calc 2400:4050:48d:2900::/56 | grep -q "^ce_address=2400:4050:48d:2900:99:f012:3400:2900$"'
+same one-process 1 "$(pgrep -xc maped)"
+note "memory of maped: $(awk '/VmRSS/ { print $2, $3 }' "/proc/$(systemctl show -p MainPID --value maped)/status")"
+maped_stop
+same stopped-cleanly "success 0" "$(systemctl show -p Result -p ExecMainStatus --value maped | tr '\n' ' ' | sed 's/ $//')"
+no_violations state-br
+wan_reset

@@ -49,8 +49,13 @@ static void read_port(struct reading *reading, const config_setting_t *at, const
 	struct draft *draft = field;
 	int64_t port;
 
-	if (!setting_is_number(at)) {
+	if (config_setting_type(at) == CONFIG_TYPE_STRING) {
 		read_port_text(reading, at, draft);
+		return;
+	}
+	if (!setting_is_number(at)) {
+		setting_complain(reading, at,
+				 "must be a port, a range such as \"5000-5007\", or \"auto\"");
 		return;
 	}
 	if (setting_number(reading, at, 1, UINT16_MAX, &port) < 0)
@@ -160,7 +165,7 @@ static bool forward_good(struct reading *reading, const config_setting_t *at,
 	}
 	if (forward->to_port != 0 && forward->to_port + span > UINT16_MAX) {
 		setting_complain(reading, setting_member(at, "to"),
-				 "%u ports from %u on end behind 65535", span + 1,
+				 "%u ports from %u on end beyond 65535", span + 1,
 				 forward->to_port);
 		return false;
 	}

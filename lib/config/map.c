@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <ctype.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "lib/config/section.h"
@@ -66,10 +67,10 @@ static void read_mtu(struct reading *reading, const config_setting_t *at, const 
 {
 	int64_t mtu;
 
-	if (setting_number(reading, at, 0, MTU_MAX, &mtu) < 0)
+	if (setting_number(reading, at, INT64_MIN, INT64_MAX, &mtu) < 0)
 		return;
-	if (mtu != 0 && mtu < MTU_MIN)
-		setting_complain(reading, at, "%d is out of range (%d to %d, or 0)", (int)mtu,
+	if (mtu != 0 && (mtu < MTU_MIN || mtu > MTU_MAX))
+		setting_complain(reading, at, "%" PRId64 " is out of range (%d to %d, or 0)", mtu,
 				 MTU_MIN, MTU_MAX);
 	else
 		*(uint32_t *)field = (uint32_t)mtu;

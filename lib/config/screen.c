@@ -501,12 +501,13 @@ static int skip_comment(struct screen *screen, struct cursor *cursor)
 static char *include_path(const struct screen *screen, const struct cursor *cursor,
 			  const char *name)
 {
+	const char *including = screen->source->files[cursor->file];
 	_cleanup_free_ char *directory = NULL;
 	struct text path = TEXT_INIT;
 
-	if (name[0] == '/')
+	if (name[0] == '/' || !strchr(including, '/'))
 		return strdup(name);
-	directory = path_directory(screen->source->files[cursor->file]);
+	directory = path_directory(including);
 	if (!directory)
 		return NULL;
 	text_add(&path, "%s/%s", directory, name);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/config/load.h"
 #include "lib/map/s46.h"
 
 static int hex_digit(char c)
@@ -98,19 +99,46 @@ static bool was_offered(const struct s46 *s46, const enum use *uses, size_t inde
 	return false;
 }
 
-static enum use judge(const struct s46 *s46, const enum use *uses, size_t index,
-		      struct text *complaints)
+/* The reader of rule files judges, and nobody else: a file with one rule that it refuses would be
+ * refused whole, and a server could so keep maped from starting. */
+static int read_back(const struct map_rule *rule, struct fault *reterr)
+{
+	_cleanup_complaints_ struct complaints complaints = COMPLAINTS_INIT;
+	_cleanup_source_ struct source source = SOURCE_INIT;
+	_cleanup_ruleset_ struct ruleset rules = {0};
+	_cleanup_text_ struct text file = TEXT_INIT;
+	int r;
+
+	text_add(&file, "rules = ( ");
+	print_rule(rule, &file);
+	text_add(&file, " );\n");
+	if (text_failed(&file))
+		return -ENOMEM;
+	r = source_read_memory(&source, "DHCPv6", text_get(&file), file.length, &complaints);
+	if (r == 0)
+		r = rules_read_source(&source, rule->provider, &complaints, &rules);
+	if (r == -EINVAL && complaints.count > 0)
+		return fault_set(reterr, r, "%s", complaints.list[0].text);
+	return r;
+}
+
+/* 0, or -ENOMEM. */
+static int judge(const struct s46 *s46, enum use *uses, size_t index, struct text *complaints)
 {
 	const struct map_rule *rule = &s46->rules[index].rule;
-	struct fault fault = {0};
+	struct fault fault = {.text = "cannot be used"};
 	char prefix[PREFIX6_TEXT_MAX];
+	int r;
 
-	if (map_rule_check(rule, &fault) < 0) {
+	r = read_back(rule, &fault);
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0)
 		text_add(complaints, "rule %s left out: %s\n",
 			 prefix6_format(&rule->ipv6_prefix, prefix), fault.text);
-		return USE_NOT;
-	}
-	return was_offered(s46, uses, index) ? USE_SPARE : USE_RULE;
+	else
+		uses[index] = was_offered(s46, uses, index) ? USE_SPARE : USE_RULE;
+	return 0;
 }
 
 static void print_rules(const struct s46 *s46, const enum use *uses, struct text *out)
@@ -141,14 +169,17 @@ static void print_spares(const struct s46 *s46, const enum use *uses, struct tex
 	}
 }
 
-/* -ENOENT when no rule can be used. */
+/* -ENOENT when no rule can be used, -ENOMEM. */
 static int print_file(const struct s46 *s46, struct text *out, struct text *complaints)
 {
 	enum use uses[S46_RULES_MAX] = {USE_NOT};
 	bool any = false;
+	int r;
 
 	for (size_t i = 0; i < s46->count; i++) {
-		uses[i] = judge(s46, uses, i, complaints);
+		r = judge(s46, uses, i, complaints);
+		if (r < 0)
+			return r;
 		any |= uses[i] == USE_RULE;
 	}
 	if (!any)

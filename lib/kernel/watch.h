@@ -11,17 +11,14 @@
  */
 #pragma once
 
-#include <net/if.h>
-#include <netinet/in.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "lib/base/fault.h"
 #include "lib/base/macro.h"
 #include "lib/base/text.h"
+#include "lib/kernel/signs.h"
 #include "lib/map/plan.h"
-#include "lib/map/prefix.h"
 
 struct watch;
 
@@ -62,22 +59,8 @@ void watch_expect(struct watch *watch, const struct plan *plan);
 #define WATCH_LOSS_MAX 16
 void watch_take_losses(struct watch *watch, struct text *out);
 
-/* A prefix that an RA announced and that is still valid. */
-struct announcement {
-	int index; /* of the interface */
-	struct prefix6 prefix;
-	bool on_link, autonomous;
-	uint64_t appeared_usec, refreshed_usec; /* first (or first after it was deprecated), last */
-	uint64_t preferred_until_usec, valid_until_usec; /* UINT64_MAX = forever */
-};
-
-/* Those valid at now_usec: pointer into the watch, good until the next dispatch. What is over, or
- * whose interface has gone or lost its carrier, is forgotten. */
-#define WATCH_ANNOUNCEMENT_MAX 32
-size_t watch_announcements(struct watch *watch, uint64_t now_usec, const struct announcement **ret);
-
-/* When the unreachable route of this prefix was seen to appear; 0 = it stood before we listened. */
-uint64_t watch_route_appeared(const struct watch *watch, const struct prefix6 *prefix);
+/* What was remembered about prefixes and is valid at now_usec; good until the next dispatch. */
+const struct signs *watch_signs(struct watch *watch, uint64_t now_usec);
 
 /* Handles length octets as if they had come from the kernel; returns a mask. For tests and fuzzing.
  */

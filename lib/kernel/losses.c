@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "lib/kernel/losses.h"
+
+#include <linux/rtnetlink.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static void note(struct losses *losses, const char *format, ...) _printf_(2, 3);
+
+static void note(struct losses *losses, const char *format, ...)
+{
+	char sentence[LOSS_TEXT_MAX];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(sentence, sizeof(sentence), format, ap);
+	va_end(ap);
+	for (size_t i = 0; i < losses->count; i++)
+		if (strcmp(losses->list[i], sentence) == 0)
+			return;
+	if (losses->count < LOSSES_MAX)
+		memcpy(losses->list[losses->count++], sentence, sizeof(sentence));
+}
+
+void losses_expect(struct losses *losses, const struct plan *plan)
+{
+	losses->tunnel = plan->tunnel;
+	memcpy(losses->addresses, plan->addresses, sizeof(losses->addresses));
+	losses->address_count = plan->address_count;
+	memcpy(losses->routes, plan->routes, sizeof(losses->routes));
+	losses->route_count = plan->route_count;
+	memcpy(losses->rules, plan->rules, sizeof(losses->rules));
+	losses->rule_count = plan->rule_count;
+}
+
+bool losses_take_link(struct losses *losses, const struct link_info *link, bool gone)
+{
+	const struct plan_tunnel *want = &losses->tunnel;
+
+	if (!want->name[0] || strcmp(link->name, want->name) != 0)
+		return false;
+	if (gone)
+		note(losses, "tunnel %s deleted", link->name);
+	else if (!link->up)
+		note(losses, "tunnel %s set down", link->name);
+	else if (want->mode == TUNNEL_CREATE && link->mtu != want->mtu)
+		note(losses, "MTU of tunnel %s changed to %u", link->name, link->mtu);
+	else if (want->mode == TUNNEL_CREATE &&
+		 (memcmp(&link->tunnel.local, &want->local, sizeof(want->local)) != 0 ||
+		  memcmp(&link->tunnel.remote, &want->remote, sizeof(want->remote)) != 0))
+		note(losses, "ends of tunnel %s changed", link->name);
+	return true;
+}
+
+bool losses_take_address(struct losses *losses, const struct address_info *address,
+			 const char *name, bool gone)
+{
+	size_t size = address->family == AF_INET6 ? sizeof(address->ip6) : sizeof(address->ip4);
+	char text[ADDRESS_TEXT_MAX];
+
+	for (size_t i = 0; i < losses->address_count; i++) {
+		const struct plan_address *want = &losses->addresses[i];
+
+		if (want->family != address->family ||
+		    memcmp(&want->ip6, &address->ip6, size) != 0 ||
+		    (name[0] && strcmp(name, want->interface) != 0))
+			continue;
+		if (gone)
+			note(losses, "address %s dev %s deleted", address_format(address, text),
+			     want->interface);
+		return true;
+	}
+	return false;
+}
+
+bool losses_take_route(struct losses *losses, const struct route_info *route, const char *name,
+		       bool gone)
+{
+	if (route->family != AF_INET || route->dst_len != 0 || route->protocol != PLAN_PROTOCOL)
+		return false;
+	for (size_t i = 0; gone && i < losses->route_count; i++) {
+		const struct plan_route *want = &losses->routes[i];
+
+		if (want->table != route->table || want->metric != route->metric ||
+		    (want->interface[0] == '\0') != (route->type == RTN_UNREACHABLE) ||
+		    (name[0] && want->interface[0] && strcmp(name, want->interface) != 0))
+			continue;
+		note(losses, "route %sdefault%s%s table %u metric %u deleted",
+		     want->interface[0] ? "" : "unreachable ", want->interface[0] ? " dev " : "",
+		     want->interface, want->table, want->metric);
+	}
+	return true;
+}
+
+bool losses_take_rule(struct losses *losses, const struct policy_info *info, bool gone)
+{
+	if (info->protocol != PLAN_PROTOCOL)
+		return false;
+	for (size_t i = 0; gone && i < losses->rule_count; i++) {
+		const struct plan_rule *want = &losses->rules[i];
+
+		if (want->priority == info->rule.priority && want->table == info->rule.table &&
+		    want->mark == info->rule.mark && want->mask == info->rule.mask)
+			note(losses, "policy rule priority %u fwmark 0x%x/0x%x table %u deleted",
+			     want->priority, want->mark, want->mask, want->table);
+	}
+	return true;
+}
+
+void losses_move(struct losses *losses, struct text *out)
+{
+	for (size_t i = 0; i < losses->count; i++)
+		text_add(out, "%s\n", losses->list[i]);
+	losses->count = 0;
+}

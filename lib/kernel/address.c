@@ -94,11 +94,11 @@ static void forget(void *userdata)
 	((struct address_list *)userdata)->count = 0;
 }
 
-int address_list_read(struct rtnl *nl, struct address_list *ret, struct fault *reterr)
+int address_list_read(struct rtnl *nl, int family, struct address_list *ret, struct fault *reterr)
 {
 	_cleanup_address_list_ struct address_list addresses = {0};
 	const struct rtnl_reader reader = {keep, forget, &addresses};
-	const struct ifaddrmsg header = {.ifa_family = AF_UNSPEC};
+	const struct ifaddrmsg header = {.ifa_family = (unsigned char)family};
 	int r;
 
 	r = rtnl_dump(nl, rtnl_message(RTM_GETADDR, 0, &header, sizeof(header)), &reader, reterr,
@@ -262,7 +262,7 @@ int address_ensure(struct rtnl *nl, const struct plan_address *want, size_t coun
 
 	if (count == 0)
 		return 0;
-	r = address_list_read(nl, &have, reterr);
+	r = address_list_read(nl, AF_UNSPEC, &have, reterr);
 	for (size_t i = 0; r >= 0 && i < count; i++) {
 		r = ensure_one(nl, &want[i], &have, reterr);
 		changed += r > 0;
@@ -303,7 +303,7 @@ int address_prune(struct rtnl *nl, const struct plan_address *want, size_t count
 	_cleanup_link_list_ struct link_list links = {0};
 	int changed = 0, r;
 
-	r = address_list_read(nl, &have, reterr);
+	r = address_list_read(nl, AF_UNSPEC, &have, reterr);
 	if (r >= 0)
 		r = link_list_read(nl, "", &links, reterr);
 	if (r >= 0 && kernel_tells_protocol(&have))

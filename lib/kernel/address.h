@@ -51,8 +51,8 @@ struct address_list {
 	size_t count;
 };
 
-/* Every address of the box, both families; the caller frees the list. */
-int address_list_read(struct rtnl *nl, struct address_list *ret, struct fault *reterr);
+/* Every address of a family (AF_UNSPEC: of both); the caller frees the list. */
+int address_list_read(struct rtnl *nl, int family, struct address_list *ret, struct fault *reterr);
 void address_list_done(struct address_list *addresses);
 #define _cleanup_address_list_ _cleanup_(address_list_done)
 

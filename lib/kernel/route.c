@@ -71,6 +71,7 @@ int route_parse(const struct nlmsghdr *message, struct route_info *ret)
 	route.protocol = header->rtm_protocol;
 	route.scope = header->rtm_scope;
 	route.dst_len = header->rtm_dst_len;
+	route.dead = header->rtm_flags & RTNH_F_DEAD;
 	route.table = tb[RTA_TABLE] ? nla_get_u32(tb[RTA_TABLE]) : header->rtm_table;
 	route.metric = tb[RTA_PRIORITY] ? nla_get_u32(tb[RTA_PRIORITY]) : 0;
 	route.oif = tb[RTA_OIF] ? (int)nla_get_u32(tb[RTA_OIF]) : 0;

@@ -35,6 +35,7 @@ struct route_info {
 	uint32_t table, metric;
 	int oif;      /* 0 = none; of a multipath route the first */
 	int oif_next; /* of a multipath route the second, else 0 */
+	bool dead;    /* its interface is down: not used */
 	bool has_gateway;
 	struct in6_addr gateway; /* as dst; of RTA_VIA nothing is kept */
 	uint32_t expires_sec;    /* UINT32_MAX = never */

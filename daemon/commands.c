@@ -5,9 +5,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "daemon/decide.h"
+#include "daemon/import.h"
+#include "daemon/query.h"
 #include "daemon/setup.h"
 #include "lib/config/config.h"
+#include "lib/kernel/snapshot.h"
 #include "lib/map/choose.h"
 #include "lib/map/plan.h"
 
@@ -82,6 +88,63 @@ int command_calc(const struct options *options)
 	return EXIT_SUCCESS;
 }
 
+static uint64_t clock_usec(clockid_t clock)
+{
+	struct timespec now = {0};
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* What the daemon would make of this machine, if it started now. */
+static int look_at_this_machine(const struct setup *setup, struct plan_lines *lines,
+				struct choice *ret)
+{
+	const struct settings *settings = &setup->settings;
+	_cleanup_(rtnl_close_p) struct rtnl *nl = NULL;
+	_cleanup_snapshot_ struct snapshot snapshot = {0};
+	_cleanup_text_ struct text why = TEXT_INIT;
+	struct decide_memory memory = {.choice.verdict = VERDICT_NO_PREFIX};
+	struct decision decision;
+	struct fault fault;
+	struct wan_view wan;
+	const struct snapshot_query query = {
+		.wan = settings->wan.interface,
+		.tunnel = settings->map.tunnel,
+		.ppp = settings->pppoe.enabled ? settings->pppoe.interface : "",
+		.lan = settings->lan.interfaces,
+		.lan_count = settings->lan.interface_count,
+		.route_metric = settings->map.route_metric,
+		.now_usec = clock_usec(CLOCK_BOOTTIME),
+		.monotonic_usec = clock_usec(CLOCK_MONOTONIC),
+	};
+	int r;
+
+	r = rtnl_open(&nl, &fault);
+	if (r == 0)
+		r = snapshot_read(nl, NULL, &query, &snapshot, &fault);
+	if (r < 0) {
+		fprintf(stderr, "maped: %s\n", fault.text);
+		return r;
+	}
+	wan = (struct wan_view){
+		.found = snapshot.wan_found,
+		.name = snapshot.wan_found ? snapshot.wan : settings->wan.interface,
+		.up = snapshot.wan_up && snapshot.wan_carrier,
+	};
+	decide(&wan, &snapshot.candidates, settings, &setup->rules, query.now_usec, &memory,
+	       &decision);
+	*ret = decision.choice;
+	snprintf(lines->wan, sizeof(lines->wan), "%s", snapshot.wan);
+	lines->wan_mtu = snapshot.wan_mtu;
+	lines->ppp_up = snapshot.ppp_up;
+	if (decision.choice.verdict == VERDICT_CHOSEN)
+		return 0;
+	decision_explain(&decision, &wan, &why);
+	fprintf(stderr, "maped: %s\n", text_get(&why));
+	return -ENOENT;
+}
+
 int command_print_plan(const struct options *options)
 {
 	_cleanup_setup_ struct setup setup = {0};
@@ -94,7 +157,7 @@ int command_print_plan(const struct options *options)
 	if (load(config_file(options), &setup) < 0)
 		return EXIT_FAILURE;
 	if (!options->argument) {
-		r = lines_of_this_machine(&setup, &lines, &choice);
+		r = look_at_this_machine(&setup, &lines, &choice);
 	} else {
 		snprintf(lines.wan, sizeof(lines.wan), "%s",
 			 setup.settings.wan.interface[0] ? setup.settings.wan.interface : "auto");
@@ -111,4 +174,47 @@ int command_print_plan(const struct options *options)
 	plan_print(&plan, &out);
 	fputs(text_get(&out), stdout);
 	return EXIT_SUCCESS;
+}
+
+int command_import(const struct options *options)
+{
+	enum iid_format format = IMPORT_INTERFACE_ID;
+
+	if (options->iid_format && iid_format_parse(options->iid_format, &format) < 0) {
+		fprintf(stderr, "maped: --interface-id: rfc7597 or map-draft-03\n");
+		return 2;
+	}
+	return command_import_s46(options->argument, format, stdout);
+}
+
+static int show_status(const struct options *options)
+{
+	_cleanup_text_ struct text plain = TEXT_INIT, json = TEXT_INIT;
+	int r = query_ask(&plain, &json);
+
+	if (r == -ENOENT || r == -ECONNREFUSED) {
+		fprintf(stderr, "maped: the daemon is not running (systemctl status maped)\n");
+		return r;
+	}
+	if (r < 0) {
+		fprintf(stderr, "maped: no answer from the daemon: %s\n", strerror(-r));
+		return r;
+	}
+	fputs(text_get(options->json ? &json : &plain), stdout);
+	fflush(stdout);
+	return 0;
+}
+
+int command_status(const struct options *options)
+{
+	int r = show_status(options);
+
+	while (r == 0 && options->watch) {
+		sleep(1);
+		/* Home, and away with what stands below: the terminal does not flicker. */
+		if (isatty(STDOUT_FILENO))
+			printf("\033[H\033[2J");
+		r = show_status(options);
+	}
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

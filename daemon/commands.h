@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The commands that need no running daemon. Each returns the exit status. */
+/* What the command line asks for besides running. Each returns the exit status. */
 #pragma once
 
 #include "daemon/options.h"
@@ -7,3 +7,7 @@
 int command_check_config(const struct options *options);
 int command_calc(const struct options *options);
 int command_print_plan(const struct options *options);
+int command_import(const struct options *options);
+
+/* Asks the running daemon. */
+int command_status(const struct options *options);

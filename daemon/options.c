@@ -17,6 +17,8 @@ enum {
 	OPTION_JSON,
 	OPTION_WATCH,
 	OPTION_REMOVE,
+	OPTION_IMPORT_S46,
+	OPTION_INTERFACE_ID,
 	OPTION_HELP,
 	OPTION_VERSION,
 };
@@ -29,6 +31,8 @@ static const struct option long_options[] = {
 	{"status", no_argument, NULL, OPTION_STATUS},
 	{"json", no_argument, NULL, OPTION_JSON},
 	{"watch", no_argument, NULL, OPTION_WATCH},
+	{"import-s46", required_argument, NULL, OPTION_IMPORT_S46},
+	{"interface-id", required_argument, NULL, OPTION_INTERFACE_ID},
 	{"remove", no_argument, NULL, OPTION_REMOVE},
 	{"help", no_argument, NULL, OPTION_HELP},
 	{"version", no_argument, NULL, OPTION_VERSION},
@@ -47,6 +51,8 @@ void options_help(void)
 	       "  --check-config         check the configuration: FILE:LINE: what is wrong\n"
 	       "  --calc PREFIX          the MAP-E parameters of an IPv6 prefix\n"
 	       "  --print-plan [PREFIX]  what maped would set up, for PREFIX or for this line\n"
+	       "  --import-s46 HEX       a rule file from DHCPv6 option 94 (RFC 7598);\n"
+	       "    --interface-id NAME  its layout: rfc7597 (default) or map-draft-03\n"
 	       "  --remove               take away what a killed maped left behind\n"
 	       "  --help, --version\n"
 	       "\n"
@@ -120,6 +126,12 @@ static int take_option(struct options *options, int option, char *argv[])
 	case OPTION_WATCH:
 		options->watch = true;
 		return 0;
+	case OPTION_IMPORT_S46:
+		options->argument = optarg;
+		return set_command(options, COMMAND_IMPORT_S46);
+	case OPTION_INTERFACE_ID:
+		options->iid_format = optarg;
+		return 0;
 	case OPTION_REMOVE:
 		return set_command(options, COMMAND_REMOVE);
 	case OPTION_HELP:
@@ -153,6 +165,10 @@ int options_parse(int argc, char *argv[], struct options *ret)
 	}
 	if ((options.json || options.watch) && options.command != COMMAND_STATUS) {
 		fprintf(stderr, "maped: --json and --watch go with --status\n");
+		return -EINVAL;
+	}
+	if (options.iid_format && options.command != COMMAND_IMPORT_S46) {
+		fprintf(stderr, "maped: --interface-id goes with --import-s46\n");
 		return -EINVAL;
 	}
 	*ret = options;

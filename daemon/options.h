@@ -10,6 +10,7 @@ enum command {
 	COMMAND_CALC,
 	COMMAND_PRINT_PLAN,
 	COMMAND_STATUS,
+	COMMAND_IMPORT_S46,
 	COMMAND_REMOVE,
 	COMMAND_HELP,
 	COMMAND_VERSION,
@@ -18,7 +19,8 @@ enum command {
 struct options {
 	enum command command;
 	const char *config_file; /* NULL = not given */
-	const char *argument;    /* PREFIX of --calc and --print-plan; may be NULL */
+	const char *argument;    /* PREFIX of --calc and --print-plan (may be NULL), HEX */
+	const char *iid_format;  /* with --import-s46; NULL = not given */
 	bool json, watch;        /* with --status */
 };
 

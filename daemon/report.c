@@ -2,7 +2,16 @@
 #include "daemon/report.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
+
+void report_state(struct report *report, enum state state, const char *reason, uint64_t now_usec)
+{
+	if (report->state != state || report->since_usec == 0)
+		report->since_usec = now_usec;
+	report->state = state;
+	snprintf(report->reason, sizeof(report->reason), "%s", reason);
+}
 
 void report_map(const struct map_params *params, const char *wan, struct text *out)
 {

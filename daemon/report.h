@@ -23,10 +23,15 @@ struct report {
 	char wan[IFNAMSIZ];
 	bool pppoe, ppp_up; /* wanted; there */
 	char ppp[IFNAMSIZ];
+	uint64_t took_usec;                /* the last change of the kernel took this long */
+	unsigned int changes;              /* and was this many objects */
 	char refused[REPORT_SENTENCE_MAX]; /* the first mistake of a file that was refused, or "" */
 	unsigned int refused_count;
 	char warning[REPORT_SENTENCE_MAX]; /* "" = none */
 };
+
+/* Keeps since_usec when the state stays. now: CLOCK_BOOTTIME microseconds. */
+void report_state(struct report *report, enum state state, const char *reason, uint64_t now_usec);
 
 /* "ocn 153.240.18.52, PSID 41, 1008 ports in 63 blocks; CE … -> BR … on enp2s0" */
 void report_map(const struct map_params *params, const char *wan, struct text *out);

@@ -60,3 +60,11 @@ void setup_done(struct setup *setup)
 	settings_done(&setup->settings);
 	ruleset_done(&setup->rules);
 }
+
+void setup_free(struct setup *setup)
+{
+	if (!setup)
+		return;
+	setup_done(setup);
+	free(setup);
+}

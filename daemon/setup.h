@@ -20,6 +20,10 @@ int setup_load(const char *file, struct setup *ret, struct text *complaints);
 void setup_done(struct setup *setup);
 #define _cleanup_setup_ _cleanup_(setup_done)
 
+/* The same for a setup on the heap; takes NULL. */
+void setup_free(struct setup *setup);
+DEFINE_CLEANUP(struct setup *, setup_free);
+
 /* Directory of the shipped rule files: of the source tree when the program is run from its build
  * directory, else the installed one. Valid for the life of buffer. */
 const char *setup_shipped_rules(char *buffer, size_t size);

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The status socket in the runtime directory. Whoever connects is sent the answer, a text for
+ * people, a NUL, a JSON text, and the end; nothing is read, so nothing can be asked or changed.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <systemd/sd-event.h>
+
+#include "lib/base/macro.h"
+#include "lib/base/text.h"
+
+#define QUERY_SOCKET "status"
+
+struct query;
+
+/* Fills the two texts. trusted: the asker is root or the daemon's own user, and may see which LAN
+ * hosts talk. */
+typedef void (*query_answer)(void *userdata, bool trusted, struct text *plain, struct text *json);
+
+int query_open(sd_event *event, query_answer answer, void *userdata, struct query **ret);
+void query_close(struct query *query);
+DEFINE_CLEANUP(struct query *, query_close);
+
+/* The asking side: 0, -ENOENT or -ECONNREFUSED when no daemon runs, other negative errno. */
+int query_ask(struct text *ret_plain, struct text *ret_json);

@@ -1,6 +1,7 @@
 #!/bin/bash
 # The lab itself, before maped: what the other tests rest on.
 set -eu
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 wan_ra $OCN_A

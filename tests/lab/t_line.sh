@@ -1,6 +1,7 @@
 #!/bin/bash
 # Every kind of line ends in working IPv4, with exactly the objects that it needs, and a stop leaves the box as it was.
 set -eu
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 # line NAME PREFIX: the line has just got PREFIX (or will at once) and maped runs; what must be true then
@@ -54,6 +55,7 @@ wan_reset
 
 wan_pd $OCN_B
 soon 20 eval 'ip -6 route show table all | grep -q "^unreachable .*proto dhcp"'
+soon 10 eval "ip -6 addr show dev br0 -tentative | grep -q 'inet6 $OCN_B'" || note "no delegated address on br0"
 with_defaults around pd-ocn $OCN_B
 wan_reset
 

@@ -1,6 +1,7 @@
 #!/bin/bash
 # The file is edited while maped runs.
 set -eu
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 journal_of_maped() { journalctl -u maped --no-pager -o cat --since "-60s"; }

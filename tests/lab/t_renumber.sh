@@ -1,6 +1,7 @@
 #!/bin/bash
 # The prefix changes while traffic flows: IPv4 is back within 2 s of the new prefix, and nothing of the old one is left.
 set -eu
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 # moved NAME OLD NEW COMMAND...: COMMAND makes the line go from OLD to NEW

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Lines that have no MAP-E, and what systemctl says in every state.
 set -eu
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 waiting() { # NAME PREFIX REGEX

@@ -1,6 +1,7 @@
 #!/bin/bash
 # What the LAN can do through the tunnel, judged by the strict BR.
 set -eu
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 wan_ra $OCN_A

@@ -1,6 +1,7 @@
 #!/bin/bash
 # The WAN interface goes away in every way, and IPv4 comes back by itself.
 set -eu
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 back() { # NAME SECONDS

@@ -273,14 +273,15 @@ static int plan_map(const struct settings *settings, const struct map_params *pa
 }
 
 /* A second value inside mask for connections that belong to MAP-E: the next one that is neither 0
- * nor mark. 0 when the mask has room for one value only. */
+ * nor mark. 0 when the mask has room for one value only. The bits of a mask need not be neighbours:
+ * with ones in the gaps a carry runs across them. */
 static uint32_t sibling_mark(uint32_t mark, uint32_t mask)
 {
-	uint32_t step = mask & (~mask + 1);
-	uint32_t other = (mark + step) & mask;
+	uint32_t lowest = mask & (~mask + 1);
+	uint32_t other = ((mark | ~mask) + 1) & mask;
 
 	if (other == 0)
-		other = step;
+		other = lowest;
 	return other == mark ? 0 : other;
 }
 

@@ -270,15 +270,15 @@ int address_ensure(struct rtnl *nl, const struct plan_address *want, size_t coun
 	return r < 0 ? r : changed;
 }
 
-static int remove_one(struct rtnl *nl, const struct address_info *address,
-		      const struct link_list *links, struct fault *reterr)
+static int remove_one(struct rtnl *nl, const struct address_info *address, struct fault *reterr)
 {
-	const struct link_info *link = link_list_find(links, address->index);
+	char text[ADDRESS_TEXT_MAX], name[IFNAMSIZ] = "?";
 	struct fault fault = {0};
-	char text[ADDRESS_TEXT_MAX];
-	int r = rtnl_change(nl, delete_message(address), &fault, "delete address %s dev %s",
-			    address_format(address, text), link ? link->name : "?");
+	int r;
 
+	(void)if_indextoname((unsigned int)address->index, name);
+	r = rtnl_change(nl, delete_message(address), &fault, "delete address %s dev %s",
+			address_format(address, text), name);
 	/* Gone by itself meanwhile, or with its interface. */
 	if (r == -EADDRNOTAVAIL || r == -ENODEV)
 		return 0;
@@ -296,27 +296,48 @@ static bool kernel_tells_protocol(const struct address_list *have)
 	return false;
 }
 
-int address_prune(struct rtnl *nl, const struct plan_address *want, size_t count,
-		  const struct plan_address *previous, size_t previous_count, struct fault *reterr)
+int address_stale(struct rtnl *nl, int family, const struct plan_address *want, size_t count,
+		  const struct plan_address *previous, size_t previous_count,
+		  struct address_list *ret, struct fault *reterr)
 {
 	_cleanup_address_list_ struct address_list have = {0};
 	_cleanup_link_list_ struct link_list links = {0};
-	int changed = 0, r;
+	size_t kept = 0;
+	int r;
 
 	r = address_list_read(nl, AF_UNSPEC, &have, reterr);
 	if (r >= 0)
 		r = link_list_read(nl, "", &links, reterr);
-	if (r >= 0 && kernel_tells_protocol(&have))
+	if (r < 0)
+		return r;
+	if (kernel_tells_protocol(&have))
 		previous_count = 0;
-	for (size_t i = 0; r >= 0 && i < have.count; i++) {
+	for (size_t i = 0; i < have.count; i++) {
 		const struct address_info *address = &have.list[i];
 
+		if (family != AF_UNSPEC && address->family != family)
+			continue;
 		if (address->protocol != PLAN_PROTOCOL &&
 		    !listed(address, &links, previous, previous_count))
 			continue;
-		if (listed(address, &links, want, count))
+		if (!listed(address, &links, want, count))
+			have.list[kept++] = *address;
+	}
+	have.count = kept;
+	*ret = have;
+	have = (struct address_list){0};
+	return 0;
+}
+
+int address_remove(struct rtnl *nl, int family, const struct address_list *stale,
+		   struct fault *reterr)
+{
+	int changed = 0, r = 0;
+
+	for (size_t i = 0; r >= 0 && i < stale->count; i++) {
+		if (stale->list[i].family != family)
 			continue;
-		r = remove_one(nl, address, &links, reterr);
+		r = remove_one(nl, &stale->list[i], reterr);
 		changed += r > 0;
 	}
 	return r < 0 ? r : changed;
@@ -325,11 +346,18 @@ int address_prune(struct rtnl *nl, const struct plan_address *want, size_t count
 int address_sync(struct rtnl *nl, const struct plan_address *want, size_t count,
 		 const struct plan_address *previous, size_t previous_count, struct fault *reterr)
 {
-	int added, removed;
+	_cleanup_address_list_ struct address_list stale = {0};
+	int added, ip4, ip6, r;
 
 	added = address_ensure(nl, want, count, reterr);
 	if (added < 0)
 		return added;
-	removed = address_prune(nl, want, count, previous, previous_count, reterr);
-	return removed < 0 ? removed : added + removed;
+	r = address_stale(nl, AF_UNSPEC, want, count, previous, previous_count, &stale, reterr);
+	if (r < 0)
+		return r;
+	ip6 = address_remove(nl, AF_INET6, &stale, reterr);
+	if (ip6 < 0)
+		return ip6;
+	ip4 = address_remove(nl, AF_INET, &stale, reterr);
+	return ip4 < 0 ? ip4 : added + ip6 + ip4;
 }

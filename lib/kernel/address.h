@@ -22,14 +22,6 @@
 int address_ensure(struct rtnl *nl, const struct plan_address *want, size_t count,
 		   struct fault *reterr);
 
-/* Removes ours that are not wanted. previous: what an earlier plan put there. */
-int address_prune(struct rtnl *nl, const struct plan_address *want, size_t count,
-		  const struct plan_address *previous, size_t previous_count, struct fault *reterr);
-
-/* Both, in this order. */
-int address_sync(struct rtnl *nl, const struct plan_address *want, size_t count,
-		 const struct plan_address *previous, size_t previous_count, struct fault *reterr);
-
 /* One address as the kernel shows it. */
 struct address_info {
 	int index; /* of the interface */
@@ -55,6 +47,20 @@ struct address_list {
 int address_list_read(struct rtnl *nl, int family, struct address_list *ret, struct fault *reterr);
 void address_list_done(struct address_list *addresses);
 #define _cleanup_address_list_ _cleanup_(address_list_done)
+
+/* Ours that are not wanted, into a list that the caller frees. previous: what an earlier plan put
+ * there. family: AF_INET, AF_INET6, or AF_UNSPEC for both. */
+int address_stale(struct rtnl *nl, int family, const struct plan_address *want, size_t count,
+		  const struct plan_address *previous, size_t previous_count,
+		  struct address_list *ret, struct fault *reterr);
+
+/* Removes those of the list that belong to family. What is gone already is no mistake. */
+int address_remove(struct rtnl *nl, int family, const struct address_list *stale,
+		   struct fault *reterr);
+
+/* address_ensure(), then everything stale is removed. */
+int address_sync(struct rtnl *nl, const struct plan_address *want, size_t count,
+		 const struct plan_address *previous, size_t previous_count, struct fault *reterr);
 
 /* A RTM_NEWADDR or RTM_DELADDR message. -EBADMSG when it is not a sound one. */
 int address_parse(const struct nlmsghdr *message, struct address_info *ret);

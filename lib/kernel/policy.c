@@ -263,3 +263,13 @@ int policy_sync(struct rtnl *nl, const struct plan_rule *want, size_t count, str
 	removed = policy_prune(nl, want, count, reterr);
 	return removed < 0 ? removed : added + removed;
 }
+
+int policy_stands(struct rtnl *nl, struct fault *reterr)
+{
+	_cleanup_(rules_done) struct rules rules = {0};
+	int r = read_rules(nl, &rules, reterr);
+
+	for (size_t i = 0; r == 0 && i < rules.count; i++)
+		r = rules.list[i].protocol == PLAN_PROTOCOL && rules.list[i].plain;
+	return r;
+}

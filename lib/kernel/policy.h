@@ -17,7 +17,10 @@ int policy_ensure(struct rtnl *nl, const struct plan_rule *want, size_t count,
 /* Removes ours that are not wanted, and all but one of several equal ones. */
 int policy_prune(struct rtnl *nl, const struct plan_rule *want, size_t count, struct fault *reterr);
 
-/* Both, in this order. */
+/* 1 when one of ours stands, 0 when none does. */
+int policy_stands(struct rtnl *nl, struct fault *reterr);
+
+/* Ensure, then prune. */
 int policy_sync(struct rtnl *nl, const struct plan_rule *want, size_t count, struct fault *reterr);
 
 /* A rule as the kernel shows it. */

@@ -326,3 +326,11 @@ int route_sync(struct rtnl *nl, const struct plan_route *want, size_t count, str
 	removed = route_prune(nl, want, count, reterr);
 	return removed < 0 ? removed : added + removed;
 }
+
+int route_stands(struct rtnl *nl, struct fault *reterr)
+{
+	struct ours ours;
+	int r = read_ours(nl, &ours, reterr);
+
+	return r < 0 ? r : ours.count > 0;
+}

@@ -21,7 +21,10 @@ int route_ensure(struct rtnl *nl, const struct plan_route *want, size_t count,
 /* Removes ours that are not wanted. */
 int route_prune(struct rtnl *nl, const struct plan_route *want, size_t count, struct fault *reterr);
 
-/* Both, in this order. */
+/* 1 when one of ours stands, 0 when none does. */
+int route_stands(struct rtnl *nl, struct fault *reterr);
+
+/* Ensure, then prune. */
 int route_sync(struct rtnl *nl, const struct plan_route *want, size_t count, struct fault *reterr);
 
 /* A route as the kernel shows it. */

@@ -329,23 +329,12 @@ int tunnel_sync(struct rtnl *nl, const struct plan_tunnel *want, struct fault *r
 	return r < 0 ? r : removed + r;
 }
 
-int tunnel_differing(struct rtnl *nl, const struct plan_tunnel *want, struct link_info *ret,
-		     struct fault *reterr)
+int tunnel_stands(struct rtnl *nl, struct fault *reterr)
 {
 	_cleanup_link_list_ struct link_list links = {0};
 	int r = link_list_read(nl, KIND, &links, reterr);
 
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < links.count; i++) {
-		const struct link_info *link = &links.list[i];
-
-		if (!tunnel_is_ours(link) || !link->up)
-			continue;
-		if (strcmp(link->name, want->name) == 0 && same_ends(&link->tunnel, want))
-			continue;
-		*ret = *link;
-		return 1;
-	}
-	return 0;
+	for (size_t i = 0; r == 0 && i < links.count; i++)
+		r = tunnel_is_ours(&links.list[i]);
+	return r;
 }

@@ -26,7 +26,5 @@ bool tunnel_is_ours(const struct link_info *link);
  * finished is taken away again. */
 int tunnel_sync(struct rtnl *nl, const struct plan_tunnel *want, struct fault *reterr);
 
-/* The tunnel of ours that stands and whose ends tunnel_sync() would change. 1 = ret is what stands
- * now, 0 = none or the same ends. */
-int tunnel_differing(struct rtnl *nl, const struct plan_tunnel *want, struct link_info *ret,
-		     struct fault *reterr);
+/* 1 when a tunnel of ours stands, 0 when none does. */
+int tunnel_stands(struct rtnl *nl, struct fault *reterr);

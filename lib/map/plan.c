@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "lib/map/plan.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -127,6 +128,29 @@ static struct nat_forward settled_forward(const struct forward *forward, struct 
 	return out;
 }
 
+/* A forward that is in the plan already and wants one of these ports too. "block" follows the port
+ * set, so that the reader of the file cannot see where it meets another. */
+static const struct nat_forward *meeting(const struct nat_plan *nat, unsigned int protocols,
+					 struct port_range ports)
+{
+	for (size_t i = 0; i < nat->forward_count; i++)
+		if ((nat->forwards[i].protocols & protocols) &&
+		    ranges_overlap(nat->forwards[i].ports, ports))
+			return &nat->forwards[i];
+	return NULL;
+}
+
+static void complain_taken(const struct settings *settings, const struct forward *forward,
+			   struct port_range ports, const struct nat_forward *other,
+			   struct text *complaints)
+{
+	char to[INET_ADDRSTRLEN];
+
+	text_add(complaints, "%s:%u: forward: port %u already leads to %s\n", settings->file,
+		 forward->line, MAX_OF(ports.first, other->ports.first),
+		 inet_ntop(AF_INET, &other->to, to, sizeof(to)));
+}
+
 static int plan_forwards(const struct settings *settings, const struct portset *set,
 			 struct nat_plan *nat, struct text *complaints)
 {
@@ -137,10 +161,16 @@ static int plan_forwards(const struct settings *settings, const struct portset *
 		return -ENOMEM;
 	for (size_t i = 0; i < settings->forward_count; i++) {
 		const struct forward *forward = &settings->forwards[i];
+		const struct nat_forward *other;
 		struct port_range ports;
 
 		if (plan_forward_ports(settings, i, set, &ports) < 0) {
 			complain_outside(settings, forward, set, complaints);
+			continue;
+		}
+		other = meeting(nat, forward->protocols, ports);
+		if (other) {
+			complain_taken(settings, forward, ports, other, complaints);
 			continue;
 		}
 		nat->forwards[nat->forward_count++] = settled_forward(forward, ports);

@@ -152,8 +152,9 @@ struct plan_lines {
 #define PLAN_EMPTY ((struct plan){0})
 
 /* params NULL: MAP-E is not wanted now. settings must outlive the plan. A forward that does not fit
- * the port set is left out and named in complaints, "FILE:LINE: sentence" a line: a reload refuses
- * them, a renumbering goes on without them. 0 or -ENOMEM; ret is overwritten. */
+ * the port set, or meets one before it, is left out and named in complaints, "FILE:LINE: sentence"
+ * a line: a reload refuses them, a renumbering goes on without them. 0 or -ENOMEM; ret is
+ * overwritten. */
 int plan_build(const struct settings *settings, const struct map_params *params,
 	       const struct plan_lines *lines, struct plan *ret, struct text *complaints);
 

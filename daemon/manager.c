@@ -4,28 +4,39 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/random.h>
+#include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "daemon/confwatch.h"
 #include "daemon/decide.h"
 #include "daemon/job.h"
 #include "daemon/log.h"
 #include "daemon/pace.h"
+#include "daemon/query.h"
 #include "daemon/report.h"
+#include "daemon/report_full.h"
 #include "daemon/runtime.h"
 #include "daemon/setup.h"
 #include "daemon/state.h"
 #include "daemon/status.h"
+#include "daemon/usage.h"
 #include "lib/base/backoff.h"
 #include "lib/config/config.h"
 #include "lib/kernel/apply.h"
 #include "lib/kernel/rtnl.h"
+#include "lib/kernel/snapshot.h"
 #include "lib/kernel/watch.h"
 #include "lib/map/plan.h"
+
+/* Kernel settings as they were before us (lib/kernel/sysctl.h). */
+#define STATE_FILE "sysctl"
 
 struct manager {
 	const char *config_file; /* as given, or CONFIG_FILE */
@@ -34,22 +45,26 @@ struct manager {
 	struct log *log;
 	struct status status;
 	sd_event *event;
-	sd_event_source *watch_source;
-	sd_event_source *look;  /* the deferred reconcile */
-	sd_event_source *alarm; /* the one timer of the present state */
+	sd_event_source *events; /* the watch */
+	sd_event_source *look;   /* the deferred reconcile */
+	sd_event_source *alarm;  /* the one timer of the present state */
+	sd_event_source *signals[5];
 	struct confwatch *confwatch;
+	struct query *query;
 
 	struct rtnl *nl;
 	struct watch *watch;
 	struct applier *applier;
 
-	struct setup setup;
+	struct setup *setup;         /* what the owner wants now */
+	struct setup *applied_setup; /* what plan borrows from; may be the same */
+	struct plan plan;            /* as last applied */
+	bool plan_known;             /* false: a predecessor's may stand */
 	struct decide_memory memory;
-	struct plan plan; /* as last applied as a whole; borrows from setup */
 	struct pace pace;
 	struct backoff backoff;
-
 	struct report report; /* what people are told */
+	struct usage usage;
 };
 
 static uint64_t now_usec(clockid_t clock)
@@ -116,8 +131,612 @@ static void fail(struct manager *m, const struct fault *fault)
 
 /* ---- one look ---------------------------------------------------------------------------- */
 
-static void look_soon(struct manager *m, uint64_t at_usec)
+static void look_at(struct manager *m, uint64_t at_usec)
 {
 	sd_event_source_set_time(m->look, at_usec);
 	sd_event_source_set_enabled(m->look, SD_EVENT_ONESHOT);
+}
+
+static int take_snapshot(struct manager *m, struct snapshot *ret, struct fault *reterr)
+{
+	const struct settings *settings = &m->setup->settings;
+	bool built = m->memory.choice.verdict == VERDICT_CHOSEN;
+	const struct snapshot_query query = {
+		.wan = settings->wan.interface,
+		.tunnel = settings->map.tunnel,
+		.ppp = settings->pppoe.enabled ? settings->pppoe.interface : "",
+		.lan = settings->lan.interfaces,
+		.lan_count = settings->lan.interface_count,
+		.own = &m->memory.choice.params.ce,
+		.own_count = built ? 1 : 0,
+		.route_metric = settings->map.route_metric,
+		.now_usec = now_usec(CLOCK_BOOTTIME),
+		.monotonic_usec = now_usec(CLOCK_MONOTONIC),
+	};
+
+	return snapshot_read(m->nl, m->watch, &query, ret, reterr);
+}
+
+static struct wan_view wan_view(const struct manager *m, const struct snapshot *snapshot)
+{
+	return (struct wan_view){
+		.found = snapshot->wan_found,
+		.name = snapshot->wan_found ? snapshot->wan : m->setup->settings.wan.interface,
+		.up = snapshot->wan_up && snapshot->wan_carrier,
+	};
+}
+
+static int make_plan(const struct setup *setup, const struct snapshot *snapshot,
+		     const struct decision *decision, struct plan *ret, struct text *complaints)
+{
+	const struct pppoe_settings *pppoe = &setup->settings.pppoe;
+	bool chosen = decision->choice.verdict == VERDICT_CHOSEN;
+	struct plan_lines lines = {
+		.wan_mtu = snapshot->wan_mtu,
+		.ppp_up = pppoe->enabled && snapshot->ppp_up,
+	};
+
+	/* Without another line that could take over, the route may as well stay. */
+	lines.map_usable = decision->usable || !(lines.ppp_up && pppoe->failover);
+	snprintf(lines.wan, sizeof(lines.wan), "%s", snapshot->wan);
+	return plan_build(&setup->settings, chosen ? &decision->choice.params : NULL, &lines, ret,
+			  complaints);
+}
+
+/* plan was applied, out of the present setup. */
+static void keep_plan(struct manager *m, struct plan *plan)
+{
+	plan_done(&m->plan);
+	m->plan = *plan;
+	*plan = PLAN_EMPTY;
+	m->plan_known = true;
+	if (m->applied_setup != m->setup)
+		setup_free(m->applied_setup);
+	m->applied_setup = m->setup;
+	watch_expect(m->watch, &m->plan);
+}
+
+/* Something changed although nothing else was wanted: somebody else had altered it. */
+static void say_repaired(struct manager *m, int changes)
+{
+	_cleanup_text_ struct text losses = TEXT_INIT;
+	char *line, *rest;
+
+	watch_take_losses(m->watch, &losses);
+	for (line = strtok_r(losses.data, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+		log_say(m->log, LOG_WARNING, MESSAGE_REPAIRED, "repaired: %s", line);
+	if (!text_get(&losses)[0])
+		log_say(m->log, LOG_WARNING, MESSAGE_REPAIRED,
+			"repaired: another program had altered %d of our objects", changes);
+}
+
+static void forget_own_events(struct manager *m)
+{
+	_cleanup_text_ struct text own = TEXT_INIT;
+	struct fault fault;
+
+	watch_dispatch(m->watch, now_usec(CLOCK_BOOTTIME), &fault);
+	watch_take_losses(m->watch, &own);
+}
+
+static int apply(struct manager *m, struct plan *plan, struct fault *reterr)
+{
+	bool same = m->plan_known && plan_equal(plan, &m->plan);
+	uint64_t start_usec = now_usec(CLOCK_MONOTONIC);
+	int changes = plan_apply(m->applier, plan, m->plan_known ? &m->plan : NULL, reterr);
+
+	if (changes < 0)
+		return changes;
+	if (same && changes > 0)
+		say_repaired(m, changes);
+	pace_looked(&m->pace, now_usec(CLOCK_MONOTONIC), same && changes > 0);
+	keep_plan(m, plan);
+	if (changes > 0) {
+		m->report.took_usec = now_usec(CLOCK_MONOTONIC) - start_usec;
+		m->report.changes = (unsigned int)changes;
+		forget_own_events(m);
+	}
+	return changes;
+}
+
+/* ---- telling ----------------------------------------------------------------------------- */
+
+static void warn(struct manager *m, const struct snapshot *snapshot, struct text *complaints)
+{
+	char foreign[FOREIGN_ROUTE_TEXT_MAX];
+	char old[sizeof(m->report.warning)];
+	char *end;
+
+	memcpy(old, m->report.warning, sizeof(old));
+	m->report.warning[0] = '\0';
+	if (pace_fighting(&m->pace))
+		snprintf(m->report.warning, sizeof(m->report.warning),
+			 "another program keeps altering what maped set up; repairing every %.0f s",
+			 (double)pace_pause(&m->pace) / 1e6);
+	else if (snapshot->foreign_count > 0 && m->setup->settings.map.default_route)
+		snprintf(m->report.warning, sizeof(m->report.warning),
+			 "MAP-E is not used for IPv4: another route wins, %s",
+			 foreign_route_format(&snapshot->foreign[0], foreign));
+	else if (text_get(complaints)[0]) {
+		end = strchr(complaints->data, '\n');
+		snprintf(m->report.warning, sizeof(m->report.warning), "%.*s",
+			 (int)(end ? end - complaints->data : 0), complaints->data);
+	}
+	if (m->report.warning[0] && strcmp(old, m->report.warning) != 0)
+		log_say(m->log, LOG_WARNING,
+			pace_fighting(&m->pace) ? MESSAGE_FOUGHT : MESSAGE_FORWARD_LOST, "%s",
+			m->report.warning);
+}
+
+static void report_decision(struct manager *m, const struct snapshot *snapshot,
+			    const struct decision *decision)
+{
+	const struct pppoe_settings *pppoe = &m->setup->settings.pppoe;
+	struct wan_view wan = wan_view(m, snapshot);
+	_cleanup_text_ struct text reason = TEXT_INIT;
+
+	m->report.choice = decision->choice;
+	m->report.pppoe = pppoe->enabled;
+	m->report.ppp_up = pppoe->enabled && snapshot->ppp_up;
+	snprintf(m->report.wan, sizeof(m->report.wan), "%s", wan.name);
+	snprintf(m->report.ppp, sizeof(m->report.ppp), "%s", pppoe->interface);
+	if (decision->state == STATE_UP)
+		report_map(&decision->choice.params, wan.name, &reason);
+	else
+		decision_explain(decision, &wan, &reason);
+	enter(m, decision->state, text_get(&reason), decision->look_again_usec);
+}
+
+/* Reads, decides, applies, tells. Everything that happens ends here. */
+static int look(struct manager *m, struct fault *reterr)
+{
+	_cleanup_snapshot_ struct snapshot snapshot = {0};
+	_cleanup_plan_ struct plan plan = PLAN_EMPTY;
+	_cleanup_text_ struct text complaints = TEXT_INIT;
+	struct decision decision;
+	struct wan_view wan;
+	int r;
+
+	r = take_snapshot(m, &snapshot, reterr);
+	if (r < 0)
+		return r;
+	wan = wan_view(m, &snapshot);
+	decide(&wan, &snapshot.candidates, &m->setup->settings, &m->setup->rules,
+	       now_usec(CLOCK_BOOTTIME), &m->memory, &decision);
+	r = make_plan(m->setup, &snapshot, &decision, &plan, &complaints);
+	if (r < 0)
+		return fault_errno(reterr, r, "make a plan");
+	r = apply(m, &plan, reterr);
+	if (r < 0)
+		return r;
+	backoff_reset(&m->backoff);
+	warn(m, &snapshot, &complaints);
+	report_decision(m, &snapshot, &decision);
+	return 0;
+}
+
+static void reconcile(struct manager *m)
+{
+	struct fault fault = {0};
+
+	sd_event_source_set_enabled(m->look, SD_EVENT_OFF);
+	if (look(m, &fault) < 0) {
+		pace_looked(&m->pace, now_usec(CLOCK_MONOTONIC), false);
+		fail(m, &fault);
+	}
+	tell(m);
+}
+
+/* ---- the owner's word -------------------------------------------------------------------- */
+
+static int load_setup(struct manager *m, struct setup **ret, struct text *complaints)
+{
+	_cleanup_(setup_free_p) struct setup *setup = calloc(1, sizeof(*setup));
+	const char *file = m->config_file;
+	int r;
+
+	if (!setup)
+		return -ENOMEM;
+	if (m->config_optional && access(file, F_OK) < 0 && errno == ENOENT) {
+		log_say(m->log, LOG_NOTICE, NULL, "%s does not exist: running with the defaults",
+			file);
+		file = NULL;
+	}
+	r = setup_load(file, setup, complaints);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(setup);
+	return 0;
+}
+
+/* A forward outside the present port set is a mistake of the file, too. */
+static int check_against_line(struct manager *m, const struct setup *setup, struct text *complaints)
+{
+	_cleanup_plan_ struct plan plan = PLAN_EMPTY;
+	struct plan_lines lines = {.map_usable = true};
+	int r;
+
+	if (m->memory.choice.verdict != VERDICT_CHOSEN)
+		return 0;
+	r = plan_build(&setup->settings, &m->memory.choice.params, &lines, &plan, complaints);
+	if (r < 0)
+		return r;
+	return text_get(complaints)[0] ? -EINVAL : 0;
+}
+
+static void say_refused(struct manager *m, struct text *complaints)
+{
+	char *line, *rest;
+
+	m->report.refused_count = 0;
+	snprintf(m->report.refused, sizeof(m->report.refused), "%.*s",
+		 (int)strcspn(text_get(complaints), "\n"), text_get(complaints));
+	for (line = strtok_r(complaints->data, "\n", &rest); line;
+	     line = strtok_r(NULL, "\n", &rest)) {
+		m->report.refused_count++;
+		log_say(m->log, LOG_ERR, MESSAGE_CONFIG_REFUSED, "%s", line);
+	}
+	log_say(m->log, LOG_ERR, MESSAGE_CONFIG_REFUSED,
+		"the new configuration is refused; the one before stays in force");
+}
+
+static void take_setup(struct manager *m, struct setup *setup)
+{
+	if (m->setup != m->applied_setup)
+		setup_free(m->setup);
+	m->setup = setup;
+	m->report.refused[0] = '\0';
+	m->report.refused_count = 0;
+}
+
+static void reload(struct manager *m)
+{
+	_cleanup_text_ struct text complaints = TEXT_INIT;
+	_cleanup_(setup_free_p) struct setup *setup = NULL;
+	int r;
+
+	status_reloading(&m->status);
+	r = load_setup(m, &setup, &complaints);
+	if (r == 0)
+		r = check_against_line(m, setup, &complaints);
+	if (r < 0) {
+		if (!text_get(&complaints)[0])
+			text_add(&complaints, "%s: %s\n", m->config_file, strerror(-r));
+		say_refused(m, &complaints);
+		tell(m);
+	} else {
+		take_setup(m, TAKE_PTR(setup));
+		log_say(m->log, LOG_INFO, MESSAGE_CONFIG_LOADED, "%s read, %zu rules",
+			m->config_file, m->setup->rules.count);
+		reconcile(m);
+	}
+	status_ready(&m->status);
+}
+
+static void refresh_usage(struct manager *m)
+{
+}
+
+/* ---- questions --------------------------------------------------------------------------- */
+
+static void on_query(void *userdata, bool trusted, struct text *plain, struct text *json)
+{
+	struct manager *m = userdata;
+	const struct report_full full = {
+		.report = &m->report,
+		.plan = &m->plan,
+		.usage = &m->usage,
+		.now_usec = now_usec(CLOCK_BOOTTIME),
+		.private = trusted,
+	};
+
+	refresh_usage(m);
+	report_plain(&full, plain);
+	report_json(&full, json);
+}
+
+/* ---- events ------------------------------------------------------------------------------ */
+
+static int on_look(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	reconcile(userdata);
+	return 0;
+}
+
+static int on_alarm(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	reconcile(userdata);
+	return 0;
+}
+
+static void schedule(struct manager *m)
+{
+	uint64_t now = now_usec(CLOCK_MONOTONIC), at_usec = pace_next(&m->pace, now), pending;
+	int enabled = SD_EVENT_OFF;
+
+	/* What the kernel refuses is not asked again at every event, some of which are our own. */
+	if (m->report.state == STATE_FAILING && at_usec < m->pace.last_usec + BACKOFF_FIRST_USEC)
+		at_usec = m->pace.last_usec + BACKOFF_FIRST_USEC;
+	sd_event_source_get_enabled(m->look, &enabled);
+	if (enabled != SD_EVENT_OFF && sd_event_source_get_time(m->look, &pending) >= 0 &&
+	    pending <= at_usec)
+		return;
+	look_at(m, at_usec);
+}
+
+static int on_event(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+	struct manager *m = userdata;
+	struct fault fault = {0};
+	int mask = watch_dispatch(m->watch, now_usec(CLOCK_BOOTTIME), &fault);
+
+	if (mask < 0) {
+		log_say(m->log, LOG_CRIT, NULL, "%s", fault.text);
+		return mask;
+	}
+	if (mask > 0)
+		schedule(m);
+	return 0;
+}
+
+static int on_hup(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+{
+	reload(userdata);
+	return 0;
+}
+
+static void on_saved(void *userdata)
+{
+	reload(userdata);
+}
+
+static int on_term(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+{
+	struct manager *m = userdata;
+
+	return sd_event_exit(m->event, 0);
+}
+
+/* XXX waiting for lib/kernel/nat.h; not to be committed */
+static int nat_ops_sync(void *userdata, const struct nat_plan *want, struct fault *reterr)
+{
+	return 0;
+}
+static int nat_ops_forget(void *userdata, struct in_addr address, const struct nat_plan *want,
+			  struct fault *reterr)
+{
+	return 0;
+}
+
+/* ---- beginning and end ------------------------------------------------------------------- */
+
+static int open_kernel(struct manager *m, struct fault *reterr)
+{
+	const struct apply_nat ops = {
+		.sync = nat_ops_sync, .forget = nat_ops_forget, .userdata = m};
+	char path[512];
+	int r;
+
+	r = rtnl_open(&m->nl, reterr);
+	if (r < 0)
+		return r;
+	r = watch_open(&m->watch, reterr);
+	if (r < 0)
+		return r;
+	runtime_path(STATE_FILE, path, sizeof(path));
+	r = applier_open(m->nl, &ops, path, &m->applier, reterr);
+	if (r == 1)
+		log_say(m->log, LOG_WARNING, NULL, "%s", reterr->text);
+	return r < 0 ? r : 0;
+}
+
+static int add_timers(struct manager *m)
+{
+	int r;
+
+	r = sd_event_add_time(m->event, &m->look, CLOCK_MONOTONIC, 0, 1000, on_look, m);
+	if (r < 0)
+		return r;
+	r = sd_event_add_time(m->event, &m->alarm, CLOCK_BOOTTIME, UINT64_MAX, 0, on_alarm, m);
+	if (r < 0)
+		return r;
+	return sd_event_source_set_enabled(m->alarm, SD_EVENT_OFF);
+}
+
+static int add_signals(struct manager *m)
+{
+	static const struct {
+		int number;
+		sd_event_signal_handler_t handler;
+	} wanted[] = {
+		{SIGTERM, on_term},
+		{SIGINT, on_term},
+		{SIGHUP, on_hup},
+	};
+	sigset_t mask;
+	int r;
+
+	sigemptyset(&mask);
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
+		sigaddset(&mask, wanted[i].number);
+	if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
+		return -errno;
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
+		r = sd_event_add_signal(m->event, &m->signals[i], wanted[i].number,
+					wanted[i].handler, m);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int watch_files(struct manager *m)
+{
+	char wire[512];
+	const char *const directories[] = {CONFIG_RULES_OWN, wire, NULL};
+
+	runtime_path("rules", wire, sizeof(wire));
+	return confwatch_open(m->event, m->config_file, directories, on_saved, m, &m->confwatch);
+}
+
+static int start(struct manager *m, struct fault *reterr)
+{
+	int r;
+
+	r = sd_event_new(&m->event);
+	if (r < 0)
+		return fault_errno(reterr, r, "make an event loop");
+	r = add_signals(m);
+	if (r < 0)
+		return fault_errno(reterr, r, "take signals");
+	r = add_timers(m);
+	if (r < 0)
+		return fault_errno(reterr, r, "make timers");
+	r = runtime_prepare();
+	if (r < 0)
+		return fault_errno(reterr, r, "make %s", runtime_directory());
+	r = open_kernel(m, reterr);
+	if (r < 0)
+		return r;
+	r = sd_event_add_io(m->event, &m->events, watch_fd(m->watch), EPOLLIN, on_event, m);
+	if (r < 0)
+		return fault_errno(reterr, r, "listen to the kernel");
+	r = watch_files(m);
+	if (r < 0)
+		log_say(m->log, LOG_WARNING, NULL,
+			"%s is not watched (%s): use reload after a change", m->config_file,
+			strerror(-r));
+	r = query_open(m->event, on_query, m, &m->query);
+	if (r < 0)
+		log_say(m->log, LOG_WARNING, NULL, "maped --status will not answer: %s",
+			strerror(-r));
+	sd_event_set_watchdog(m->event, true);
+	return 0;
+}
+
+int manager_new(const char *config_file, struct manager **ret)
+{
+	_cleanup_(manager_free_p) struct manager *m = calloc(1, sizeof(*m));
+	_cleanup_text_ struct text complaints = TEXT_INIT;
+	struct fault fault = {0};
+	int r;
+
+	if (!m)
+		return -ENOMEM;
+	m->config_file = config_file ? config_file : CONFIG_FILE;
+	m->config_optional = !config_file;
+	m->memory.choice.verdict = VERDICT_NO_PREFIX;
+	m->report.choice.verdict = VERDICT_NO_PREFIX;
+	r = log_open(&m->log);
+	if (r < 0)
+		return r;
+	r = load_setup(m, &m->setup, &complaints);
+	if (r < 0) {
+		char *line, *rest;
+
+		for (line = strtok_r(complaints.data, "\n", &rest); line;
+		     line = strtok_r(NULL, "\n", &rest))
+			log_say(m->log, LOG_ERR, MESSAGE_CONFIG_REFUSED, "%s", line);
+		status_line(&m->status, text_get(&complaints));
+		return r;
+	}
+	m->applied_setup = m->setup;
+	r = start(m, &fault);
+	if (r < 0) {
+		log_say(m->log, LOG_ERR, NULL, "%s", fault.text);
+		return r;
+	}
+	*ret = TAKE_PTR(m);
+	return 0;
+}
+
+/* Everything away, as the box was found. */
+static int take_down(struct manager *m)
+{
+	const struct plan nothing = PLAN_EMPTY;
+	struct fault fault = {0};
+	int r = plan_apply(m->applier, &nothing, m->plan_known ? &m->plan : NULL, &fault);
+
+	if (r < 0)
+		log_say(m->log, LOG_ERR, MESSAGE_APPLY_FAILED, "%s", fault.text);
+	return r < 0 ? r : 0;
+}
+
+static int finish(struct manager *m)
+{
+	enum job job = job_of_own_unit();
+
+	status_stopping(&m->status);
+	if (job == JOB_RESTART) {
+		enter(m, STATE_STOPPING, "restart: everything stays for the next process", 0);
+		return 0;
+	}
+	enter(m, STATE_STOPPING, "taking everything away", 0);
+	tell(m);
+	return take_down(m);
+}
+
+int manager_run(struct manager *m)
+{
+	int r, finished;
+
+	reconcile(m);
+	status_ready(&m->status);
+	r = sd_event_loop(m->event);
+	if (r < 0)
+		log_say(m->log, LOG_CRIT, NULL, "event loop: %s", strerror(-r));
+	finished = finish(m);
+	return r < 0 ? r : finished;
+}
+
+void manager_free(struct manager *m)
+{
+	if (!m)
+		return;
+	confwatch_close(m->confwatch);
+	query_close(m->query);
+	sd_event_source_unref(m->events);
+	sd_event_source_unref(m->look);
+	sd_event_source_unref(m->alarm);
+	for (size_t i = 0; i < ARRAY_SIZE(m->signals); i++)
+		sd_event_source_unref(m->signals[i]);
+	sd_event_unref(m->event);
+	applier_close(m->applier);
+	watch_close(m->watch);
+	rtnl_close(m->nl);
+	plan_done(&m->plan);
+	if (m->applied_setup != m->setup)
+		setup_free(m->applied_setup);
+	setup_free(m->setup);
+	log_close(m->log);
+	free(m);
+}
+
+/* After a crash systemd starts us again, and the next process takes over what stands. */
+static bool restart_follows(void)
+{
+	const char *result = getenv("SERVICE_RESULT");
+	enum job job;
+
+	if (!result)
+		return false;
+	job = job_of_own_unit();
+	return job == JOB_RESTART || (job != JOB_STOP && strcmp(result, "success") != 0);
+}
+
+int manager_remove(void)
+{
+	_cleanup_(manager_free_p) struct manager *m = NULL;
+	struct fault fault = {0};
+
+	if (restart_follows())
+		return EXIT_SUCCESS;
+	m = calloc(1, sizeof(*m));
+	if (!m || log_open(&m->log) < 0)
+		return EXIT_FAILURE;
+	if (open_kernel(m, &fault) < 0) {
+		log_say(m->log, LOG_ERR, NULL, "%s", fault.text);
+		return EXIT_FAILURE;
+	}
+	return take_down(m) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -118,6 +118,14 @@ static uint8_t needed_len(const struct ruleset *rules, const struct settings *se
 
 /* --- Lines: all signs of one end-user prefix taken together --- */
 
+/* Where signs of a line are created. */
+enum place {
+	PLACE_ROUTE, /* the delegated prefix itself */
+	PLACE_WAN,
+	PLACE_LAN, /* and parts of the prefix that are delegated */
+	PLACE_COUNT,
+};
+
 struct line {
 	const struct map_rule *rule; /* NULL: none */
 	struct prefix6 end_user;
@@ -125,9 +133,10 @@ struct line {
 	bool any[SOURCE_STATIC], alive[SOURCE_STATIC];
 	bool any_part, alive_part; /* a longer prefix than the end-user prefix is delegated */
 	bool present;
-	uint64_t route_usec, wan_usec, lan_usec; /* the oldest known appearance, 0 = unknown */
-	uint64_t refreshed_usec;                 /* last word of an RA, 0 = unknown */
-	uint64_t latest_usec;                    /* the same of all lines */
+	uint64_t alive_usec[PLACE_COUNT]; /* when its oldest sign appeared, 0 = unknown */
+	uint64_t dead_usec[PLACE_COUNT];  /* the same of deprecated signs */
+	uint64_t refreshed_usec;          /* last word of an RA, 0 = unknown */
+	uint64_t latest_usec;             /* the same of all lines */
 	uint64_t valid_until_usec;
 };
 
@@ -152,7 +161,8 @@ static bool line_deprecated(const struct line *line)
 	bool alive_addr = line->alive[SOURCE_WAN_ADDR] || line->alive[SOURCE_LAN_ADDR];
 
 	if (line_delegated(line))
-		return !line->alive[SOURCE_PD_ROUTE] || (any_addr && !alive_addr);
+		return !line->alive[SOURCE_PD_ROUTE] ||
+		       (any_addr && !alive_addr && !line->alive[SOURCE_RA_PIO]);
 	if (line->any[SOURCE_RA_PIO])
 		return !line->alive[SOURCE_RA_PIO];
 	if (any_addr)
@@ -160,18 +170,48 @@ static bool line_deprecated(const struct line *line)
 	return !line->alive_part;
 }
 
-/* Delegated, and an address in it is alive. */
+/* What is deprecated says when a line appeared only while nothing else does. */
+static uint64_t line_appeared_at(const struct line *line, enum place place)
+{
+	return line->alive_usec[place] ? line->alive_usec[place] : line->dead_usec[place];
+}
+
+/* No router has confirmed it for so long that the others' words count more. */
+static bool line_unconfirmed(const struct line *line)
+{
+	return line->refreshed_usec != 0 &&
+	       line->latest_usec - line->refreshed_usec > CHOOSE_SILENCE_USEC;
+}
+
+/* How far a delegated prefix is proved to be alive: by an address that the client put on a LAN
+ * interface (2), or by the WAN (1), where an announcement of old may have left its sign. */
+static uint64_t line_backing(const struct line *line)
+{
+	if (!line_delegated(line))
+		return 0;
+	if (line->alive[SOURCE_LAN_ADDR])
+		return 2;
+	if (line->alive[SOURCE_WAN_ADDR] || line->alive[SOURCE_RA_PIO])
+		return line_unconfirmed(line) ? 0 : 1;
+	return 0;
+}
+
 static bool line_backed(const struct line *line)
 {
-	return line_delegated(line) &&
-	       (line->alive[SOURCE_WAN_ADDR] || line->alive[SOURCE_LAN_ADDR]);
+	return line_backing(line) > 0;
 }
 
 static bool line_silent(const struct line *line)
 {
-	if (line_delegated(line) || line->refreshed_usec == 0)
-		return false;
-	return line->latest_usec - line->refreshed_usec > CHOOSE_SILENCE_USEC;
+	return !line_delegated(line) && line_unconfirmed(line);
+}
+
+/* Delegated without an address that is alive, and a router has announced something since: this may
+ * be the route that a line which no longer delegates has left behind. */
+static bool line_outdated(const struct line *line)
+{
+	return line_delegated(line) && !line_backed(line) &&
+	       line->latest_usec > line_appeared_at(line, PLACE_ROUTE);
 }
 
 static uint64_t older_known(uint64_t a_usec, uint64_t b_usec)
@@ -184,8 +224,18 @@ static uint64_t older_known(uint64_t a_usec, uint64_t b_usec)
 static uint64_t line_appeared(const struct line *line)
 {
 	if (line_delegated(line))
-		return line->route_usec;
-	return line_announced(line) ? line->wan_usec : line->lan_usec;
+		return line_appeared_at(line, PLACE_ROUTE);
+	return line_appeared_at(line, line_announced(line) ? PLACE_WAN : PLACE_LAN);
+}
+
+/* The same of the addresses in a delegated prefix. */
+static uint64_t line_addressed(const struct line *line)
+{
+	uint64_t lan_usec = line_appeared_at(line, PLACE_LAN);
+
+	if (!line_delegated(line))
+		return 0;
+	return lan_usec ? lan_usec : line_appeared_at(line, PLACE_WAN);
 }
 
 /* Plain prefixes name a missing rule best, the closed network least. */
@@ -207,20 +257,21 @@ static uint64_t line_telling(const struct line *line)
 }
 
 /* The order of the header, as numbers: greater is better. */
-#define RANK_COUNT 10
+#define RANK_COUNT 11
 
 static void line_rank(const struct line *line, uint64_t ret[static RANK_COUNT])
 {
 	ret[0] = !line_deprecated(line);
 	ret[1] = line_telling(line);
 	ret[2] = !line_weak(line);
-	ret[3] = line_backed(line);
-	ret[4] = !line_silent(line);
-	ret[5] = line_appeared(line);
-	ret[6] = line_delegated(line) ? older_known(line->wan_usec, line->lan_usec) : 0;
-	ret[7] = line_delegated(line);
-	ret[8] = line->present;
-	ret[9] = line->valid_until_usec;
+	ret[3] = line_backing(line);
+	ret[4] = !line_outdated(line);
+	ret[5] = !line_silent(line);
+	ret[6] = line_appeared(line);
+	ret[7] = line_addressed(line);
+	ret[8] = line_delegated(line);
+	ret[9] = line->present;
+	ret[10] = line->valid_until_usec;
 }
 
 static bool line_better(const struct line *line, const struct line *than)
@@ -274,14 +325,14 @@ static bool sign_counts(const struct candidate *sign, enum prefix_mode mode)
 	return false;
 }
 
-static uint64_t sign_confirmed(const struct candidate *sign)
+/* When a router last said that this prefix is to be used; 0 = unknown, or no word of a router. */
+static uint64_t sign_word(const struct candidate *sign)
 {
+	if (sign->deprecated)
+		return 0;
+	if (sign->source != SOURCE_RA_PIO && sign->source != SOURCE_WAN_ADDR)
+		return 0;
 	return MAX_OF(sign->refreshed_usec, sign->appeared_usec);
-}
-
-static bool sign_announced(const struct candidate *sign)
-{
-	return sign->source == SOURCE_RA_PIO || sign->source == SOURCE_WAN_ADDR;
 }
 
 static unsigned int sign_order(const struct line *line, const struct candidate *sign)
@@ -323,25 +374,36 @@ static bool sign_better(const struct line *line, const struct candidate *sign,
 	return order ? order < 0 : sign->prefix.len < than->prefix.len;
 }
 
+static enum place sign_place(const struct line *line, const struct candidate *sign)
+{
+	switch (sign->source) {
+	case SOURCE_RA_PIO:
+	case SOURCE_WAN_ADDR:
+		return PLACE_WAN;
+	case SOURCE_PD_ROUTE:
+		return sign->prefix.len > line->end_user.len ? PLACE_LAN : PLACE_ROUTE;
+	case SOURCE_LAN_ADDR:
+	case SOURCE_STATIC:
+		break;
+	}
+	return PLACE_LAN;
+}
+
 static void line_add(struct line *line, const struct candidate *sign, const struct choice *present)
 {
-	uint64_t *appeared_usec = &line->wan_usec;
+	enum place place = sign_place(line, sign);
+	uint64_t *appeared_usec =
+		sign->deprecated ? &line->dead_usec[place] : &line->alive_usec[place];
 
-	if (sign->source == SOURCE_PD_ROUTE && sign->prefix.len > line->end_user.len) {
+	if (sign->source == SOURCE_PD_ROUTE && place != PLACE_ROUTE) {
 		line->any_part = true;
 		line->alive_part |= !sign->deprecated;
-		appeared_usec = &line->lan_usec;
 	} else {
 		line->any[sign->source] = true;
 		line->alive[sign->source] |= !sign->deprecated;
-		if (sign->source == SOURCE_PD_ROUTE)
-			appeared_usec = &line->route_usec;
-		else if (sign->source == SOURCE_LAN_ADDR)
-			appeared_usec = &line->lan_usec;
 	}
 	*appeared_usec = older_known(*appeared_usec, sign->appeared_usec);
-	if (sign_announced(sign))
-		line->refreshed_usec = MAX_OF(line->refreshed_usec, sign_confirmed(sign));
+	line->refreshed_usec = MAX_OF(line->refreshed_usec, sign_word(sign));
 	line->valid_until_usec = MAX_OF(line->valid_until_usec, sign->valid_until_usec);
 	if (!line->sign || sign_better(line, sign, line->sign, present))
 		line->sign = sign;
@@ -417,8 +479,8 @@ static uint64_t latest_word(const struct candidates *seen, enum prefix_mode mode
 	for (size_t i = 0; i < seen->count; i++) {
 		const struct candidate *sign = &seen->list[i];
 
-		if (sign_announced(sign) && sign_counts(sign, mode))
-			latest_usec = MAX_OF(latest_usec, sign_confirmed(sign));
+		if (sign_counts(sign, mode))
+			latest_usec = MAX_OF(latest_usec, sign_word(sign));
 	}
 	return latest_usec;
 }

@@ -82,20 +82,20 @@ struct choice {
  * (those that wan.prefix admits, global ones, 2000::/3) of the same end-user prefix are taken
  * together, and these are compared, the first difference deciding:
  *
- *  1. Alive before deprecated. A delegated prefix is deprecated when all its addresses are; the
- * RA's own word counts before that of the addresses made from it.
+ *  1. Alive before deprecated. A delegated prefix is deprecated when all its addresses are; what
+ *     the RA says counts before the addresses made from it.
  *  2. A prefix delegated whole or seen on the WAN, before one known by LAN addresses only or
  *     delegated in part (a home gateway in front; its RA, if any, is the same end-user prefix).
- *  3. A delegated prefix in which an address is alive before everything else: a route that stayed
- *     while its addresses went, as after a renumbering, is no longer proof.
+ *  3. A delegated prefix in which an address is alive before everything else. One without is no
+ *     proof: its route may have stayed when the prefix went. It comes last once a router has
+ *     announced anything since it appeared.
  *  4. Announced prefixes: those confirmed within CHOOSE_SILENCE_USEC of the last word of any RA.
  *     Refreshing alone changes nothing, so that two routers never take turns.
  *  5. The newest: appeared_usec of the RA or the address, whichever is older, or of the route; then
  *     that of the addresses inside a delegated prefix. Unknown counts as oldest.
  *  6. Delegated before announced.
  *  7. The one chosen before: no change without a reason.
- *  8. The longest valid lifetime, then the lowest address, so that the answer never hangs on
- * chance.
+ *  8. The longest valid lifetime, then the lowest address: chance never decides.
  *
  * The best of those with a rule wins, except when it is only a left-over (deprecated, silent, or
  * without an address) and a newer prefix of its kind (delegated or announced) is alive that has no

@@ -207,6 +207,12 @@ int config_load_rules(const char *directory, struct ruleset *rules, struct text 
 	return r < 0 ? r : ruleset_append(rules, &read);
 }
 
+static void set_rank(struct ruleset *rules, size_t from, uint8_t rank)
+{
+	for (size_t i = from; i < rules->count; i++)
+		rules->rules[i].rank = rank;
+}
+
 int config_collect_rules(const struct settings *settings, const char *own, const char *wire,
 			 const char *shipped, struct ruleset *ret, struct text *complaints)
 {
@@ -216,21 +222,26 @@ int config_collect_rules(const struct settings *settings, const char *own, const
 		const char *directory;
 		const struct names *hidden;
 		struct names *names;
+		uint8_t rank;
 	} places[] = {
-		{wire, NULL, NULL},
-		{own, NULL, &own_names},
-		{shipped, &own_names, NULL},
+		{wire, NULL, NULL, RULE_RANK_WIRE},
+		{own, NULL, &own_names, RULE_RANK_LOCAL},
+		{shipped, &own_names, NULL, RULE_RANK_SHIPPED},
 	};
 	int r, result;
 
 	result = settings ? ruleset_append(&all, &settings->map.own_rules) : 0;
+	set_rank(&all, 0, RULE_RANK_OWN);
 	for (size_t i = 0; i < ARRAY_SIZE(places) && result != -ENOMEM; i++) {
+		size_t before = all.count;
+
 		if (!places[i].directory)
 			continue;
 		r = read_directory(places[i].directory, places[i].hidden, places[i].names, &all,
 				   complaints);
 		if (r < 0)
 			result = r;
+		set_rank(&all, before, places[i].rank);
 	}
 	if (result < 0)
 		return result;

@@ -1,24 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
+ * The grammar is small: a group is a row of NAME = VALUE with ";" or "," behind, a list a row of
+ * values with "," between. One state and a stack of brackets follow it.
+ *
  * Line feeds go into the source as they come, with one exception: libconfig gives a text in a list
  * the line of the token behind it, so a bracket, comma or semicolon that follows a text is pulled
  * up to the text's line.
  */
 #include "lib/config/screen.h"
 
-#include <ctype.h>
 #include <errno.h>
-#include <limits.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-
-#include "lib/base/fault.h"
-#include "lib/config/config.h"
-#include "lib/config/file.h"
 
 enum expect {
 	EXPECT_NAME,      /* a key, or the end of the group */
@@ -44,8 +38,6 @@ struct level {
 struct screen {
 	struct source *source;
 	struct complaints *complaints;
-	bool with_includes;
-	unsigned int include_depth;
 	enum expect expect;
 	char key[SOURCE_NAME_MAX]; /* the last one, for complaints */
 	unsigned int depth;
@@ -56,19 +48,7 @@ struct screen {
 	size_t pending_lines; /* line feeds in the map and not yet in the text */
 };
 
-/* Where we are in one file. */
-struct cursor {
-	const char *at, *end;
-	unsigned int file, line;
-	bool line_start; /* only blanks since the line feed */
-};
-
-struct word {
-	const char *at;
-	size_t length;
-};
-
-struct screen *screen_new(struct source *source, struct complaints *complaints, bool with_includes)
+struct screen *screen_new(struct source *source, struct complaints *complaints)
 {
 	struct screen *screen = calloc(1, sizeof(*screen));
 
@@ -76,7 +56,6 @@ struct screen *screen_new(struct source *source, struct complaints *complaints, 
 		return NULL;
 	screen->source = source;
 	screen->complaints = complaints;
-	screen->with_includes = with_includes;
 	return screen;
 }
 
@@ -97,11 +76,11 @@ static unsigned int line_now(const struct screen *screen)
 /* A mistake behind which nothing can be understood. */
 #define SCREEN_STOP(screen, ...) (SCREEN_COMPLAIN(screen, __VA_ARGS__), -EINVAL)
 
-static int next_line(struct screen *screen, const struct cursor *cursor)
+int screen_line(struct screen *screen, unsigned int file, unsigned int line)
 {
-	int r = source_add_line(screen->source, cursor->file, cursor->line);
+	int r = source_add_line(screen->source, file, line);
 
-	if (r == 0)
+	if (r == 0 && line_now(screen) > 1) /* the text begins with line 1 */
 		screen->pending_lines++;
 	return r;
 }
@@ -157,7 +136,7 @@ static const char *expected(struct screen *screen)
 	return "something else";
 }
 
-static int unexpected(struct screen *screen, const char *what, size_t length)
+int screen_unexpected(struct screen *screen, const char *what, size_t length)
 {
 	const unsigned char c = (unsigned char)what[0];
 
@@ -188,11 +167,14 @@ static void end_of_muted_setting(struct screen *screen)
 
 /* Keys */
 
-static int take_name(struct screen *screen, struct word word)
+int screen_name(struct screen *screen, struct word word)
 {
 	struct level *level = level_now(screen);
 	struct known_name *name;
 
+	if (screen->expect == EXPECT_EQUALS || in_list(screen) || !word_is_name(word))
+		return screen_unexpected(screen, word.at, word.length);
+	/* The separator before it may be missing. */
 	end_of_muted_setting(screen);
 	snprintf(screen->key, sizeof(screen->key), "%.*s", (int)word.length, word.at);
 	screen->expect = EXPECT_EQUALS;
@@ -224,11 +206,6 @@ mute:
 
 /* Values */
 
-static bool word_is(struct word word, const char *text)
-{
-	return word.length == strlen(text) && strncasecmp(word.at, text, word.length) == 0;
-}
-
 static bool take_boolean(struct screen *screen, struct word word)
 {
 	static const char *const truths[] = {"yes", "on"}, *const lies[] = {"no", "off"};
@@ -250,37 +227,6 @@ static bool take_boolean(struct screen *screen, struct word word)
 	return false;
 }
 
-/* A whole number, decimal or 0x, with libconfig's L or LL behind it if need be. */
-static int parse_number(struct word word, long long *ret)
-{
-	char digits[32];
-	size_t length = word.length;
-	int base = 10;
-	char *end;
-
-	for (int i = 0; i < 2 && length > 1 && word.at[length - 1] == 'L'; i++)
-		length--;
-	if (length >= sizeof(digits))
-		return -ERANGE;
-	memcpy(digits, word.at, length);
-	digits[length] = '\0';
-	if (digits[0] == '0' && (digits[1] == 'x' || digits[1] == 'X')) {
-		if (!isxdigit((unsigned char)digits[2]))
-			return -EINVAL;
-		base = 16;
-	}
-	errno = 0;
-	*ret = strtoll(digits, &end, base);
-	if (*end || end == digits)
-		return -EINVAL;
-	return errno == ERANGE ? -ERANGE : 0;
-}
-
-static bool looks_like_number(struct word word)
-{
-	return isdigit((unsigned char)word.at[0]) || strchr("+-.", word.at[0]);
-}
-
 static void take_word(struct screen *screen, struct word word)
 {
 	const int shown = (int)MIN_OF(word.length, 64u);
@@ -289,7 +235,7 @@ static void take_word(struct screen *screen, struct word word)
 
 	if (take_boolean(screen, word))
 		return;
-	r = looks_like_number(word) ? parse_number(word, &number) : -EINVAL;
+	r = word_is_like_number(word) ? word_number(word, &number) : -EINVAL;
 	if (r == 0) {
 		char digits[32];
 		/* Without the L, libconfig 1.5 cuts to 32 bits. */
@@ -300,69 +246,48 @@ static void take_word(struct screen *screen, struct word word)
 	}
 	if (r == -ERANGE)
 		SCREEN_COMPLAIN(screen, "%.*s is too large a number", shown, word.at);
-	else if (looks_like_number(word))
+	else if (word_is_like_number(word))
 		SCREEN_COMPLAIN(screen, "%.*s is not a whole number; a text needs quotes: \"%.*s\"",
 				shown, word.at, shown, word.at);
 	else
 		SCREEN_COMPLAIN(screen, "%.*s needs quotes: \"%.*s\"", shown, word.at, shown,
 				word.at);
 	/* What begins with a letter was surely meant as a text: go on with it. */
-	if (looks_like_number(word) || word.length > SOURCE_STRING_MAX)
+	if (word_is_like_number(word) || word.length > SOURCE_STRING_MAX)
 		emit_string(screen, SOURCE_BAD_VALUE, strlen(SOURCE_BAD_VALUE));
 	else
 		emit_string(screen, word.at, word.length);
 }
 
-/* The closing quote, or NULL when the line ends first. */
-static const char *string_end(const char *at, const char *end)
+bool screen_wants_value(const struct screen *screen)
 {
-	for (; at < end && *at != '\n'; at++) {
-		if (*at == '"')
-			return at;
-		if (*at == '\\' && at + 1 < end && at[1] != '\n')
-			at++;
-	}
-	return NULL;
+	return screen->expect == EXPECT_VALUE;
 }
 
-static const char *string_mistake(const char *at, const char *end)
+int screen_word(struct screen *screen, struct word word)
 {
-	if (end - at > SOURCE_STRING_MAX)
-		return "a text is longer than 255 characters";
-	for (; at < end; at++) {
-		if ((unsigned char)*at < 0x20 || *at == 0x7f)
-			return "a text holds a control character";
-		if ((unsigned char)*at > 0x7e)
-			return "a text holds a character outside ASCII";
-		if (*at != '\\')
-			continue;
-		if (at[1] != '\\' && at[1] != '"')
-			return "a text holds a backslash (only \\\\ and \\\" are known)";
-		at++;
-	}
-	return NULL;
+	if (screen->expect != EXPECT_VALUE)
+		return screen_unexpected(screen, word.at, word.length);
+	take_word(screen, word);
+	value_done(screen);
+	return 0;
 }
 
-static int take_string(struct screen *screen, struct cursor *cursor)
+int screen_string(struct screen *screen, const char *at, const char *end)
 {
-	const char *start = cursor->at + 1;
-	const char *end = string_end(start, cursor->end);
 	const char *mistake;
 
-	if (!end)
-		return SCREEN_STOP(screen, "a text has no closing quote on its line");
-	cursor->at = end + 1;
 	if (screen->expect == EXPECT_SEPARATOR)
 		return SCREEN_STOP(screen, "expected %s between two texts",
 				   in_list(screen) ? "a comma" : "\";\"");
 	if (screen->expect != EXPECT_VALUE)
-		return unexpected(screen, "a text in quotes", strlen("a text in quotes"));
-	mistake = string_mistake(start, end);
+		return screen_unexpected(screen, "a text in quotes", strlen("a text in quotes"));
+	mistake = string_mistake(at, end);
 	if (mistake) {
 		SCREEN_COMPLAIN(screen, "%s", mistake);
 		emit_string(screen, SOURCE_BAD_VALUE, strlen(SOURCE_BAD_VALUE));
 	} else {
-		emit_string(screen, start, (size_t)(end - start));
+		emit_string(screen, at, (size_t)(end - at));
 	}
 	value_done(screen);
 	return 0;
@@ -370,12 +295,12 @@ static int take_string(struct screen *screen, struct cursor *cursor)
 
 /* Brackets and separators */
 
-static int open_bracket(struct screen *screen, char bracket)
+int screen_open(struct screen *screen, char bracket)
 {
 	struct level *level;
 
 	if (screen->expect != EXPECT_VALUE)
-		return unexpected(screen, &bracket, 1);
+		return screen_unexpected(screen, &bracket, 1);
 	if (screen->depth == SOURCE_DEPTH)
 		return SCREEN_STOP(screen, "brackets are nested more than %d deep", SOURCE_DEPTH);
 	screen->depth++;
@@ -400,7 +325,7 @@ static void drop_last_comma(struct screen *screen)
 		screen->source->text.data[level->comma] = ' ';
 }
 
-static int close_bracket(struct screen *screen, char bracket)
+int screen_close(struct screen *screen, char bracket)
 {
 	struct level *level = level_now(screen);
 	const char opening = bracket == '}' ? '{' : bracket == ')' ? '(' : '[';
@@ -411,7 +336,7 @@ static int close_bracket(struct screen *screen, char bracket)
 		return SCREEN_STOP(screen, "\"%c\" cannot close the \"%c\" of line %u", bracket,
 				   level->open, screen->source->lines[level->line - 1].line);
 	if (screen->expect == EXPECT_EQUALS || (screen->expect == EXPECT_VALUE && bracket == '}'))
-		return unexpected(screen, &bracket, 1);
+		return screen_unexpected(screen, &bracket, 1);
 	if (bracket == '}')
 		end_of_muted_setting(screen);
 	else if (screen->expect == EXPECT_VALUE)
@@ -422,12 +347,12 @@ static int close_bracket(struct screen *screen, char bracket)
 	return 0;
 }
 
-static int take_separator(struct screen *screen, char separator)
+int screen_separator(struct screen *screen, char separator)
 {
 	struct level *level = level_now(screen);
 
 	if (screen->expect != EXPECT_SEPARATOR || (in_list(screen) && separator == ';'))
-		return unexpected(screen, &separator, 1);
+		return screen_unexpected(screen, &separator, 1);
 	if (in_list(screen)) {
 		emit(screen, ",", 1, true);
 		level->after_comma = true;
@@ -441,261 +366,13 @@ static int take_separator(struct screen *screen, char separator)
 	return 0;
 }
 
-static int take_equals(struct screen *screen, char c)
+int screen_equals(struct screen *screen, char c)
 {
 	if (screen->expect != EXPECT_EQUALS)
-		return unexpected(screen, &c, 1);
+		return screen_unexpected(screen, &c, 1);
 	emit(screen, "=", 1, false);
 	screen->expect = EXPECT_VALUE;
 	return 0;
-}
-
-/* Blanks, comments, includes */
-
-static int take_line_feed(struct screen *screen, struct cursor *cursor)
-{
-	cursor->at++;
-	cursor->line++;
-	cursor->line_start = true;
-	return next_line(screen, cursor);
-}
-
-static bool cursor_has(const struct cursor *cursor, const char *text)
-{
-	size_t length = strlen(text);
-
-	return (size_t)(cursor->end - cursor->at) >= length &&
-	       memcmp(cursor->at, text, length) == 0;
-}
-
-static void skip_line_comment(struct cursor *cursor)
-{
-	while (cursor->at < cursor->end && *cursor->at != '\n')
-		cursor->at++;
-}
-
-static int skip_comment(struct screen *screen, struct cursor *cursor)
-{
-	unsigned int start = line_now(screen);
-
-	cursor->at += 2;
-	while (cursor->at < cursor->end) {
-		if (cursor_has(cursor, "*/")) {
-			cursor->at += 2;
-			return 0;
-		}
-		if (*cursor->at == '\n') {
-			int r = take_line_feed(screen, cursor);
-
-			if (r < 0)
-				return r;
-		} else {
-			cursor->at++;
-		}
-	}
-	complaints_add(screen->complaints, start, "the comment has no end (\"*/\")");
-	return -EINVAL;
-}
-
-/* Relative names start at the directory of the including file. */
-static char *include_path(const struct screen *screen, const struct cursor *cursor,
-			  const char *name)
-{
-	const char *including = screen->source->files[cursor->file];
-	_cleanup_free_ char *directory = NULL;
-	struct text path = TEXT_INIT;
-
-	if (name[0] == '/' || !strchr(including, '/'))
-		return strdup(name);
-	directory = path_directory(including);
-	if (!directory)
-		return NULL;
-	text_add(&path, "%s/%s", directory, name);
-	return text_take(&path);
-}
-
-static int include_file(struct screen *screen, const struct cursor *cursor, const char *name)
-{
-	_cleanup_free_ char *path = include_path(screen, cursor, name);
-	_cleanup_free_ char *data = NULL;
-	struct fault fault = {0};
-	unsigned int file;
-	size_t size = 0;
-	int r;
-
-	if (!path)
-		return -ENOMEM;
-	r = file_read(path, CONFIG_FILE_MAX - screen->source->octets, &data, &size, &fault);
-	if (r == -ENOMEM)
-		return r;
-	if (r == -EFBIG)
-		return SCREEN_STOP(screen, "with \"%s\" there are more than %d octets to read",
-				   name, CONFIG_FILE_MAX);
-	if (r < 0)
-		return SCREEN_STOP(screen, "the included file %s %s", path, fault.text);
-	screen->source->octets += size;
-	r = source_add_file(screen->source, path, &file);
-	if (r < 0)
-		return r;
-	return screen_text(screen, file, data, size);
-}
-
-static int take_include(struct screen *screen, struct cursor *cursor)
-{
-	static const char word[] = "@include";
-	char name[SOURCE_STRING_MAX + 1];
-	const char *end;
-	int r;
-
-	if (!cursor->line_start || !cursor_has(cursor, word))
-		return unexpected(screen, cursor->at, 1);
-	cursor->at += strlen(word);
-	while (cursor->at < cursor->end && (*cursor->at == ' ' || *cursor->at == '\t'))
-		cursor->at++;
-	if (cursor->at == cursor->end || *cursor->at != '"')
-		return SCREEN_STOP(screen, "expected @include \"FILE\"");
-	end = string_end(cursor->at + 1, cursor->end);
-	if (!end || string_mistake(cursor->at + 1, end) ||
-	    memchr(cursor->at, '\\', (size_t)(end - cursor->at)))
-		return SCREEN_STOP(screen, "@include has no usable file name");
-	if (!screen->with_includes)
-		return SCREEN_STOP(screen, "@include cannot be used here");
-	if (screen->include_depth == SOURCE_INCLUDE_DEPTH)
-		return SCREEN_STOP(screen, "files include each other more than %d deep",
-				   SOURCE_INCLUDE_DEPTH);
-	snprintf(name, sizeof(name), "%.*s", (int)(end - cursor->at - 1), cursor->at + 1);
-	cursor->at = end + 1;
-	screen->include_depth++;
-	r = include_file(screen, cursor, name);
-	screen->include_depth--;
-	return r < 0 ? r : next_line(screen, cursor);
-}
-
-/* Tokens */
-
-static bool is_name_char(char c)
-{
-	return isalnum((unsigned char)c) || c == '-' || c == '_' || c == '*';
-}
-
-static struct word read_name(struct cursor *cursor)
-{
-	struct word word = {.at = cursor->at};
-
-	while (cursor->at < cursor->end && is_name_char(*cursor->at))
-		cursor->at++;
-	word.length = (size_t)(cursor->at - word.at);
-	return word;
-}
-
-/* More than numbers are made of: 192.168.1.1, 2400::/34 and auto without quotes are taken whole, so
- * that the complaint can quote them. */
-static struct word read_word(struct cursor *cursor)
-{
-	struct word word = {.at = cursor->at};
-
-	for (; cursor->at < cursor->end; cursor->at++) {
-		if (cursor_has(cursor, "//") || cursor_has(cursor, "/*"))
-			break;
-		if (!is_name_char(*cursor->at) && !memchr(".:/+", *cursor->at, 4))
-			break;
-	}
-	word.length = (size_t)(cursor->at - word.at);
-	return word;
-}
-
-static int take_token(struct screen *screen, struct cursor *cursor)
-{
-	const char c = *cursor->at;
-	struct word word;
-
-	switch (c) {
-	case '"':
-		return take_string(screen, cursor);
-	case '{':
-	case '(':
-	case '[':
-		cursor->at++;
-		return open_bracket(screen, c);
-	case '}':
-	case ')':
-	case ']':
-		cursor->at++;
-		return close_bracket(screen, c);
-	case ';':
-	case ',':
-		cursor->at++;
-		return take_separator(screen, c);
-	case '=':
-		cursor->at++;
-		return take_equals(screen, c);
-	default:
-		break;
-	}
-	if (c == ':' && screen->expect == EXPECT_EQUALS) {
-		cursor->at++;
-		return take_equals(screen, c);
-	}
-	if (screen->expect == EXPECT_VALUE) {
-		word = read_word(cursor);
-		if (word.length == 0)
-			return unexpected(screen, cursor->at, 1);
-		take_word(screen, word);
-		value_done(screen);
-		return 0;
-	}
-	word = read_name(cursor);
-	if (word.length == 0)
-		return unexpected(screen, cursor->at, 1);
-	if (screen->expect == EXPECT_EQUALS || in_list(screen) ||
-	    !(isalpha((unsigned char)c) || c == '*') || word_is(word, "true") ||
-	    word_is(word, "false"))
-		return unexpected(screen, word.at, word.length);
-	return take_name(screen, word); /* the separator before it may be missing */
-}
-
-static int screen_step(struct screen *screen, struct cursor *cursor)
-{
-	switch (*cursor->at) {
-	case '\n':
-		return take_line_feed(screen, cursor);
-	case ' ':
-	case '\t':
-	case '\r':
-	case '\f':
-		cursor->at++;
-		return 0;
-	case '#':
-		skip_line_comment(cursor);
-		return 0;
-	case '@':
-		return take_include(screen, cursor);
-	default:
-		break;
-	}
-	cursor->line_start = false;
-	if (cursor_has(cursor, "//")) {
-		skip_line_comment(cursor);
-		return 0;
-	}
-	if (cursor_has(cursor, "/*"))
-		return skip_comment(screen, cursor);
-	return take_token(screen, cursor);
-}
-
-int screen_text(struct screen *screen, unsigned int file, const char *data, size_t size)
-{
-	struct cursor cursor = {
-		.at = data, .end = data + size, .file = file, .line = 1, .line_start = true};
-	int r = next_line(screen, &cursor);
-
-	if (r == 0 && line_now(screen) == 1)
-		screen->pending_lines = 0; /* the text begins with line 1 */
-	if (cursor_has(&cursor, "\xef\xbb\xbf"))
-		cursor.at += 3; /* byte order mark */
-	while (r == 0 && cursor.at < cursor.end)
-		r = screen_step(screen, &cursor);
-	return r;
 }
 
 int screen_end(struct screen *screen)

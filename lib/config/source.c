@@ -8,6 +8,7 @@
 #include "lib/base/fault.h"
 #include "lib/config/config.h"
 #include "lib/config/file.h"
+#include "lib/config/scan.h"
 #include "lib/config/screen.h"
 
 int source_add_line(struct source *source, unsigned int file, unsigned int line)
@@ -44,13 +45,17 @@ int source_add_file(struct source *source, const char *name, unsigned int *ret)
 static int source_take(struct source *ret, const char *data, size_t size, bool with_includes,
 		       struct complaints *complaints)
 {
-	_cleanup_screen_ struct screen *screen = screen_new(ret, complaints, with_includes);
+	_cleanup_screen_ struct screen *screen = screen_new(ret, complaints);
+	struct scan scan = {.screen = screen,
+			    .source = ret,
+			    .complaints = complaints,
+			    .with_includes = with_includes};
 	int r;
 
 	if (!screen)
 		return -ENOMEM;
 	ret->octets = size;
-	r = screen_text(screen, 0, data, size);
+	r = scan_text(&scan, 0, data, size);
 	if (r < 0)
 		return r;
 	r = screen_end(screen);

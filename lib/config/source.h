@@ -62,6 +62,7 @@ void source_print_origin(const struct source *source, unsigned int line, struct 
 int source_print_complaints(const struct source *source, struct complaints *complaints,
 			    struct text *out);
 
-/* For screen.c: makes the line that is being read the source's next one; adds a file. */
+/* For the screen and the scan: makes the line that is being read the source's next one; adds a
+ * file. */
 int source_add_line(struct source *source, unsigned int file, unsigned int line);
 int source_add_file(struct source *source, const char *name, unsigned int *ret);

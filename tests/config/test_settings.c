@@ -360,7 +360,6 @@ static void test_no_collision(void **state)
 static void test_shipped_file(void **state)
 {
 	_cleanup_settings_ struct settings settings = {0};
-	_cleanup_text_ struct text complaints = TEXT_INIT;
 	char path[512];
 	FILE *file;
 	char *content = NULL;

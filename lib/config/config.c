@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <libconfig.h>
+#include <stdio.h>
 
 #include "lib/config/load.h"
 #include "lib/config/section.h"
@@ -52,6 +53,7 @@ int config_load(const char *file, struct settings *ret, struct text *complaints)
 	q = source_print_complaints(&source, &gathered, complaints);
 	if (r < 0 || q < 0)
 		return q < 0 ? q : r;
+	snprintf(settings.file, sizeof(settings.file), "%s", file);
 	*ret = settings;
 	settings = (struct settings){0};
 	return 0;

@@ -122,6 +122,17 @@ static int read_back(const struct map_rule *rule, struct fault *reterr)
 	return r;
 }
 
+/* A complaint without the place in the file that nobody sees. */
+static const char *sentence(const struct fault *fault)
+{
+	static const char place[] = "rules[0]";
+	size_t length = sizeof(place) - 1;
+
+	if (strncmp(fault->text, place, length) != 0)
+		return fault->text;
+	return fault->text + length + strspn(fault->text + length, ".: ");
+}
+
 /* 0, or -ENOMEM. */
 static int judge(const struct s46 *s46, enum use *uses, size_t index, struct text *complaints)
 {
@@ -135,7 +146,7 @@ static int judge(const struct s46 *s46, enum use *uses, size_t index, struct tex
 		return r;
 	if (r < 0)
 		text_add(complaints, "rule %s left out: %s\n",
-			 prefix6_format(&rule->ipv6_prefix, prefix), fault.text);
+			 prefix6_format(&rule->ipv6_prefix, prefix), sentence(&fault));
 	else
 		uses[index] = was_offered(s46, uses, index) ? USE_SPARE : USE_RULE;
 	return 0;

@@ -22,11 +22,14 @@
  * -ENOMEM. ret is written only on 0; the caller frees it with settings_done(). */
 int config_load(const char *file, struct settings *ret, struct text *complaints);
 
-/* Reads every *.conf of a directory in name order into rules; the provider is the file's name
- * without ".conf". A directory that does not exist is no mistake. */
+/* Reads every *.conf of a directory in name order and adds its rules to rules; the provider is the
+ * file's name without ".conf". A directory that does not exist is no mistake. Codes as above, but
+ * never -ENOENT; rules is untouched unless 0. */
 int config_load_rules(const char *directory, struct ruleset *rules, struct text *complaints);
 
 /* Rules that apply, best first: the file's own, /run/maped/rules, /etc/maped/rules, shipped.
- * A file in /etc/maped/rules hides a shipped file of the same name. shipped: directory. */
+ * A file in /etc/maped/rules hides a shipped file of the same name. own, wire, shipped:
+ * directories, NULL = not looked at. Mistakes in any of them refuse all, and all are told. Codes as
+ * above; ret is written only on 0, ruleset_done() frees it. */
 int config_collect_rules(const struct settings *settings, const char *own, const char *wire,
 			 const char *shipped, struct ruleset *ret, struct text *complaints);

@@ -115,13 +115,18 @@ static void read_rules(struct reading *reading, const config_setting_t *root, vo
 	rule_file_read(reading, root, to->provider, to->rules);
 }
 
+/* All or none. */
 static int ruleset_append(struct ruleset *to, const struct ruleset *from)
 {
+	const size_t before = to->count;
+
 	for (size_t i = 0; i < from->count; i++) {
 		int r = ruleset_add(to, &from->rules[i]);
 
-		if (r < 0)
+		if (r < 0) {
+			to->count = before;
 			return r;
+		}
 	}
 	return 0;
 }

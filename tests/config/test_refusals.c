@@ -649,6 +649,34 @@ static const struct {
 	 "t.conf:3: lan.interfaces[0]: an interface name is empty\n"
 	 "t.conf:4: map.mtu: 5 is out of range (1280 to 65495, or 0)\n"
 	 "t.conf:5: wan.prefix: \"x\" must be \"auto\", \"ra\", \"pd\" or an IPv6 prefix\n"},
+	{"address without quotes that begins with a colon", "map = { br = ::1; };\n",
+	 "t.conf:1: ::1 needs quotes: \"::1\"\n"
+	 "t.conf:1: map.br: \"::1\" is not a global unicast address (2000::/3)\n"},
+	{"bracket as a key", "map = { [ 1 ]; };\n", "t.conf:1: expected a key or \"}\", found [\n"},
+	{"equals in a list", "lan = { interfaces = [ \"br0\" = 1 ]; };\n",
+	 "t.conf:1: expected a comma or the end of the list, found =\n"},
+	{"number with an L", "map = { mtu = 12LL; };\n",
+	 "t.conf:1: map.mtu: 12 is out of range (1280 to 65495, or 0)\n"},
+	{"types in a forward",
+	 "forward = ( { protocol = 6; port = 80; to = 1; comment = true; } );\n"
+	 "nat = { hosts = ( { address = 1; filtering = 2; } ); };\n"
+	 "map = { rules = ( { ipv6_prefix = 1; ipv4_prefix = 2; ea_length = \"x\"; br = 3; } ); "
+	 "};\n",
+	 "t.conf:1: forward[0].protocol: must be a text in quotes, not a number\n"
+	 "t.conf:1: forward[0].to: must be a text in quotes, not a number\n"
+	 "t.conf:1: forward[0].comment: must be a text in quotes, not true or false\n"
+	 "t.conf:2: nat.hosts[0].address: must be a text in quotes, not a number\n"
+	 "t.conf:2: nat.hosts[0].filtering: must be a text in quotes, not a number\n"
+	 "t.conf:3: map.rules[0].ipv6_prefix: must be a text in quotes, not a number\n"
+	 "t.conf:3: map.rules[0].ipv4_prefix: must be a text in quotes, not a number\n"
+	 "t.conf:3: map.rules[0].ea_length: must be a number, not a text\n"
+	 "t.conf:3: map.rules[0].br: must be a text in quotes, not a number\n"},
+	{"IPv6 host on the PPPoE line",
+	 "pppoe = { forward = ( { protocol = \"tcp\"; port = 80; to = \"2001:db8::1\"; } ); hosts "
+	 "= [ \"2001:db8::1\" ]; };\n",
+	 "t.conf:1: pppoe.forward[0].to: \"2001:db8::1\" is no LAN host; write \"192.168.1.10\" or "
+	 "\"192.168.1.10:80\"\n"
+	 "t.conf:1: pppoe.hosts[0]: \"2001:db8::1\" is no MAC address\n"},
 };
 
 static void test_refusal(void **state)

@@ -36,7 +36,11 @@
 #include "lib/map/plan.h"
 
 /* Kernel settings as they were before us (lib/kernel/sysctl.h). */
-#define STATE_FILE "sysctl"
+#define STATE_FILE       "sysctl"
+#define METRICS_FILE     "metrics"
+#define USAGE_FRESH_USEC ((uint64_t)1000000)
+/* Without a watchdog the numbers are brought up to date this often. */
+#define TICK_USEC ((uint64_t)15000000)
 
 struct manager {
 	const char *config_file; /* as given, or CONFIG_FILE */
@@ -48,6 +52,7 @@ struct manager {
 	sd_event_source *events; /* the watch */
 	sd_event_source *look;   /* the deferred reconcile */
 	sd_event_source *alarm;  /* the one timer of the present state */
+	sd_event_source *tick;   /* watchdog, use of ports, metrics */
 	sd_event_source *signals[5];
 	struct confwatch *confwatch;
 	struct query *query;
@@ -61,6 +66,7 @@ struct manager {
 	struct plan plan;            /* as last applied */
 	bool plan_known;             /* false: a predecessor's may stand */
 	struct decide_memory memory;
+	uint64_t tick_usec;
 	struct pace pace;
 	struct backoff backoff;
 	struct report report; /* what people are told */
@@ -210,12 +216,17 @@ static void say_repaired(struct manager *m, int changes)
 			"repaired: another program had altered %d of our objects", changes);
 }
 
-static void forget_own_events(struct manager *m)
+static void schedule(struct manager *m);
+
+/* Our own changes come back as events: they are no losses. Somebody else's may be among them, so
+ * there is one more look, which finds nothing when there were none. */
+static void digest_own_events(struct manager *m)
 {
 	_cleanup_text_ struct text own = TEXT_INIT;
 	struct fault fault;
 
-	watch_dispatch(m->watch, now_usec(CLOCK_BOOTTIME), &fault);
+	if (watch_dispatch(m->watch, now_usec(CLOCK_BOOTTIME), &fault) != 0)
+		schedule(m);
 	watch_take_losses(m->watch, &own);
 }
 
@@ -234,7 +245,7 @@ static int apply(struct manager *m, struct plan *plan, struct fault *reterr)
 	if (changes > 0) {
 		m->report.took_usec = now_usec(CLOCK_MONOTONIC) - start_usec;
 		m->report.changes = (unsigned int)changes;
-		forget_own_events(m);
+		digest_own_events(m);
 	}
 	return changes;
 }
@@ -419,20 +430,64 @@ static void refresh_usage(struct manager *m)
 
 /* ---- questions --------------------------------------------------------------------------- */
 
-static void on_query(void *userdata, bool trusted, struct text *plain, struct text *json)
+static struct report_full full_report(const struct manager *m, bool private)
 {
-	struct manager *m = userdata;
-	const struct report_full full = {
+	return (struct report_full){
 		.report = &m->report,
 		.plan = &m->plan,
 		.usage = &m->usage,
 		.now_usec = now_usec(CLOCK_BOOTTIME),
-		.private = trusted,
+		.private = private,
 	};
+}
 
-	refresh_usage(m);
+static void on_query(void *userdata, bool trusted, struct text *plain, struct text *json)
+{
+	struct manager *m = userdata;
+	struct report_full full = full_report(m, trusted);
+
+	/* Reading conntrack costs: whoever asks in a loop gets what was true a second ago. */
+	if (full.now_usec - m->usage.read_usec > USAGE_FRESH_USEC)
+		refresh_usage(m);
 	report_plain(&full, plain);
 	report_json(&full, json);
+}
+
+static void write_metrics(struct manager *m)
+{
+	_cleanup_text_ struct text metrics = TEXT_INIT;
+	struct report_full full = full_report(m, false);
+
+	report_metrics(&full, &metrics);
+	if (!text_failed(&metrics))
+		(void)runtime_write(METRICS_FILE, text_get(&metrics));
+}
+
+/* The one regular wake-up: as often as systemd's watchdog wants to be told. */
+static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct manager *m = userdata;
+
+	sd_notify(0, "WATCHDOG=1");
+	refresh_usage(m);
+	write_metrics(m);
+	tell(m);
+	sd_event_source_set_time(source, now_usec(CLOCK_MONOTONIC) + m->tick_usec);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static int on_usr1(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+{
+	_cleanup_text_ struct text plain = TEXT_INIT;
+	struct manager *m = userdata;
+	struct report_full full = full_report(m, true);
+	char *line, *rest;
+
+	refresh_usage(m);
+	report_plain(&full, &plain);
+	for (line = strtok_r(plain.data, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+		log_say(m->log, LOG_INFO, MESSAGE_USAGE, "%s", line);
+	return 0;
 }
 
 /* ---- events ------------------------------------------------------------------------------ */
@@ -532,6 +587,7 @@ static int open_kernel(struct manager *m, struct fault *reterr)
 
 static int add_timers(struct manager *m)
 {
+	uint64_t watchdog_usec;
 	int r;
 
 	r = sd_event_add_time(m->event, &m->look, CLOCK_MONOTONIC, 0, 1000, on_look, m);
@@ -540,7 +596,15 @@ static int add_timers(struct manager *m)
 	r = sd_event_add_time(m->event, &m->alarm, CLOCK_BOOTTIME, UINT64_MAX, 0, on_alarm, m);
 	if (r < 0)
 		return r;
-	return sd_event_source_set_enabled(m->alarm, SD_EVENT_OFF);
+	r = sd_event_source_set_enabled(m->alarm, SD_EVENT_OFF);
+	if (r < 0)
+		return r;
+	m->tick_usec = TICK_USEC;
+	if (sd_watchdog_enabled(0, &watchdog_usec) > 0)
+		m->tick_usec = watchdog_usec / 2;
+	return sd_event_add_time(m->event, &m->tick, CLOCK_MONOTONIC,
+				 now_usec(CLOCK_MONOTONIC) + m->tick_usec, m->tick_usec / 8,
+				 on_tick, m);
 }
 
 static int add_signals(struct manager *m)
@@ -552,6 +616,7 @@ static int add_signals(struct manager *m)
 		{SIGTERM, on_term},
 		{SIGINT, on_term},
 		{SIGHUP, on_hup},
+		{SIGUSR1, on_usr1},
 	};
 	sigset_t mask;
 	int r;
@@ -610,7 +675,6 @@ static int start(struct manager *m, struct fault *reterr)
 	if (r < 0)
 		log_say(m->log, LOG_WARNING, NULL, "maped --status will not answer: %s",
 			strerror(-r));
-	sd_event_set_watchdog(m->event, true);
 	return 0;
 }
 
@@ -686,6 +750,7 @@ int manager_run(struct manager *m)
 	if (r < 0)
 		log_say(m->log, LOG_CRIT, NULL, "event loop: %s", strerror(-r));
 	finished = finish(m);
+	(void)runtime_remove(METRICS_FILE);
 	return r < 0 ? r : finished;
 }
 
@@ -698,6 +763,7 @@ void manager_free(struct manager *m)
 	sd_event_source_unref(m->events);
 	sd_event_source_unref(m->look);
 	sd_event_source_unref(m->alarm);
+	sd_event_source_unref(m->tick);
 	for (size_t i = 0; i < ARRAY_SIZE(m->signals); i++)
 		sd_event_source_unref(m->signals[i]);
 	sd_event_unref(m->event);

@@ -300,13 +300,25 @@ int route_prune(struct rtnl *nl, const struct plan_route *want, size_t count, st
 	struct ours ours, wanted = {.count = 0};
 	int changed = 0, r;
 
+	if (count > OURS_MAX)
+		return fault_errno(reterr, -E2BIG, "compare routes");
 	r = read_ours(nl, &ours, reterr);
 	if (r < 0 || ours.count == 0)
 		return r;
-	/* A wanted route whose interface is gone protects nothing. */
-	for (size_t i = 0; i < count && wanted.count < OURS_MAX; i++)
-		if (resolve(nl, &want[i], &wanted.list[wanted.count], NULL) >= 0)
-			wanted.count++;
+	for (size_t i = 0; i < count; i++) {
+		struct fault fault = {0};
+
+		r = resolve(nl, &want[i], &wanted.list[wanted.count], &fault);
+		if (r == -ENODEV) /* its interface is gone, and the route with it */
+			continue;
+		if (r < 0) {
+			if (reterr)
+				*reterr = fault;
+			return r;
+		}
+		wanted.count++;
+	}
+	r = 0;
 	for (size_t i = 0; r >= 0 && i < ours.count; i++) {
 		if (stands(&wanted, &ours.list[i]))
 			continue;

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tests/netns/netns.h"
+
+#include <arpa/inet.h>
+#include <linux/if_addr.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "lib/kernel/address.h"
+
+static struct plan_address ip6(const char *interface, const char *text)
+{
+	struct plan_address address = {.family = AF_INET6};
+
+	snprintf(address.interface, sizeof(address.interface), "%s", interface);
+	assert_int_equal(inet_pton(AF_INET6, text, &address.ip6), 1);
+	return address;
+}
+
+static struct plan_address ip4(const char *interface, const char *text)
+{
+	struct plan_address address = {.family = AF_INET};
+
+	snprintf(address.interface, sizeof(address.interface), "%s", interface);
+	assert_int_equal(inet_pton(AF_INET, text, &address.ip4), 1);
+	return address;
+}
+
+static void make_links(void)
+{
+	sh("ip link add wan type veth peer name isp");
+	sh("ip link add map0 type veth peer name far");
+	sh("ip link set wan up && ip link set isp up && ip link set map0 up && ip link set far up");
+	/* Neighbours that must not be touched, one of them all but ours. */
+	sh("ip address add 2001:db8::1/64 dev wan nodad");
+	sh("ip address add 2001:db8:1::5/128 dev wan nodad noprefixroute preferred_lft 0");
+	sh("ip address add 192.0.2.99/24 dev wan");
+	sh("ip address add 192.0.2.98/32 dev map0");
+}
+
+#define ALL                                                                                      \
+	"ip -o address show | grep -v 'inet6 fe80' | sed 's/ *\\\\.*//; s/^[0-9]*: *//; s/  */ " \
+	"/g' |"                                                                                  \
+	" sort"
+
+static void test_absent_present_same_changed_absent(void **state)
+{
+	const struct plan_address first[] = {ip6("wan", "2001:db8:f::12"),
+					     ip4("map0", "192.0.2.18")};
+	const struct plan_address second[] = {ip6("wan", "2001:db8:e::13"),
+					      ip4("map0", "192.0.2.19")};
+	struct rtnl *nl = *state;
+	struct fault fault = {0};
+	char before[4096];
+	uint64_t sent;
+	int r;
+
+	make_links();
+	snprintf(before, sizeof(before), "%s", shell_output(ALL));
+	r = address_sync(nl, first, 2, NULL, 0, &fault);
+	assert_done(r, fault);
+	assert_int_equal(r, 2);
+	assert_output("wan inet6 2001:db8:f::12/128 scope global nodad noprefixroute deprecated "
+		      "proto 0x4d",
+		      ALL " | grep 'f::12' | sed 's/deprecated noprefixroute/noprefixroute "
+			  "deprecated/; s/ *proto 0x4d//; s/$/ proto 0x4d/'");
+	assert_output("forever 0sec", "ip -o address show dev wan | grep f::12 | "
+				      "sed 's/.*valid_lft \\([a-z0-9]*\\) preferred_lft "
+				      "\\([a-z0-9]*\\).*/\\1 \\2/'");
+	assert_output("1", ALL " | grep -c 'map0 inet 192.0.2.18/32 scope global'");
+	/* No on-link route came with it. */
+	assert_empty("ip -6 route show | grep f::12");
+
+	sent = rtnl_changes(nl);
+	assert_int_equal(address_sync(nl, first, 2, NULL, 0, &fault), 0);
+	assert_int_equal(rtnl_changes(nl), sent);
+
+	assert_int_equal(address_sync(nl, second, 2, first, 2, &fault), 4);
+	assert_empty(ALL " | grep -e f::12 -e 192.0.2.18");
+	assert_output("2", ALL " | grep -c -e e::13 -e 192.0.2.19");
+
+	assert_int_equal(address_sync(nl, NULL, 0, second, 2, &fault), 2);
+	assert_string_equal(shell_output(ALL), before);
+	sent = rtnl_changes(nl);
+	assert_int_equal(address_sync(nl, NULL, 0, second, 2, &fault), 0);
+	assert_int_equal(rtnl_changes(nl), sent);
+}
+
+static void test_usable_at_once(void **state)
+{
+	const struct plan_address want = ip6("wan", "2001:db8:f::12");
+	struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_addr = want.ip6};
+	struct rtnl *nl = *state;
+	struct fault fault = {0};
+	int fd;
+
+	make_links();
+	sh("echo 10000 > /proc/sys/net/ipv6/neigh/wan/retrans_time_ms");
+	assert_int_equal(address_ensure(nl, &want, 1, &fault), 1);
+	fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
+	close(fd);
+	/* Never chosen by itself: another address of the same prefix is. */
+	sh("ip address add 2001:db8:f::99/64 dev wan nodad");
+	assert_output("2001:db8:f::99",
+		      "ip -6 route get 2001:db8:f::77 | sed 's/.*src \\([^ ]*\\).*/\\1/'");
+}
+
+static void test_alterations_are_mended(void **state)
+{
+	const struct plan_address want = ip6("wan", "2001:db8:f::12");
+	struct rtnl *nl = *state;
+	struct fault fault = {0};
+
+	make_links();
+	assert_int_equal(address_ensure(nl, &want, 1, &fault), 1);
+	/* What keeps our protocol number but not our lifetimes. */
+	sh("ip address change 2001:db8:f::12/128 dev wan valid_lft 3600 preferred_lft 1800 proto "
+	   "0x4d 2>/dev/null || true");
+	if (strstr(shell_output("ip address show dev wan"), "1800sec")) {
+		assert_int_equal(address_ensure(nl, &want, 1, &fault), 1);
+		assert_empty("ip -o address show dev wan | grep f::12 | grep 1800sec");
+	}
+	assert_int_equal(address_ensure(nl, &want, 1, &fault), 0);
+}
+
+static void test_a_foreign_one_counts_and_stays(void **state)
+{
+	const struct plan_address want = ip6("wan", "2001:db8:1::5");
+	struct rtnl *nl = *state;
+	struct fault fault = {0};
+	uint64_t sent = rtnl_changes(nl);
+
+	make_links();
+	assert_int_equal(address_sync(nl, &want, 1, NULL, 0, &fault), 0);
+	assert_int_equal(rtnl_changes(nl), sent);
+	assert_int_equal(address_sync(nl, NULL, 0, &want, 1, &fault), 0);
+	assert_output("1", ALL " | grep -c 2001:db8:1::5");
+}
+
+static void test_missing_interface_is_named(void **state)
+{
+	const struct plan_address want = ip6("nowhere", "2001:db8:f::12");
+	struct fault fault = {0};
+
+	assert_int_equal(address_ensure(*state, &want, 1, &fault), -ENODEV);
+	assert_string_equal(fault.text, "interface nowhere does not exist");
+}
+
+static void test_every_request_may_fail(void **state)
+{
+	const struct plan_address first[] = {ip6("wan", "2001:db8:f::12"),
+					     ip4("map0", "192.0.2.18")};
+	const struct plan_address second[] = {ip6("wan", "2001:db8:e::13"),
+					      ip4("map0", "192.0.2.19")};
+	struct fail_nth fail = {.code = -EPERM};
+	struct rtnl *nl = *state;
+	bool failed = true;
+
+	make_links();
+	for (unsigned int n = 1; failed; n++) {
+		struct fault fault = {0};
+		int r;
+
+		assert_true(n < 100);
+		assert_true(address_sync(nl, first, 2, second, 2, NULL) >= 0);
+		fail.n = n;
+		fail_nth(nl, &fail);
+		r = address_sync(nl, second, 2, first, 2, &fault);
+		rtnl_set_send_hook(nl, NULL, NULL);
+		failed = fail.seen >= n;
+		if (!failed) {
+			assert_int_equal(r, 4);
+			break;
+		}
+		assert_int_equal(r, -EPERM);
+		assert_int_equal(fault.code, -EPERM);
+		assert_non_null(strstr(fault.text, "Operation not permitted"));
+		/* Tried again it goes on from where it stands. */
+		assert_done(address_sync(nl, second, 2, first, 2, &fault), fault);
+		assert_output("2", ALL " | grep -c -e e::13 -e 192.0.2.19");
+		assert_empty(ALL " | grep -e f::12 -e 192.0.2.18");
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		netns_test(test_absent_present_same_changed_absent),
+		netns_test(test_usable_at_once),
+		netns_test(test_alterations_are_mended),
+		netns_test(test_a_foreign_one_counts_and_stays),
+		netns_test(test_missing_interface_is_named),
+		netns_test(test_every_request_may_fail),
+	};
+
+	netns_need();
+	return cmocka_run_group_tests_name("address", tests, NULL, NULL);
+}

@@ -82,8 +82,7 @@ struct scene {
 	enum prefix_mode mode;
 	const char *written, *provider; /* wan.prefix, map.provider */
 	enum verdict verdict;
-	const char *prefix;
-	enum prefix_source source;
+	const char *prefix, *by; /* by: name of the source, NULL = whichever */
 	bool gateway;
 };
 
@@ -93,31 +92,31 @@ static const struct scene scenes[] = {
 	{.name = "RA line: announcement before the address",
 	 .signs = {RA(A, 5, 5)},
 	 .prefix = LEN(A, 64),
-	 .source = SOURCE_RA_PIO},
+	 .by = "RA"},
 	{.name = "RA line: address only (after a start, or with networkd)",
 	 .signs = {WAN(A, 5, 5)},
 	 .prefix = LEN(A, 64),
-	 .source = SOURCE_WAN_ADDR},
+	 .by = "WAN address"},
 	{.name = "RA line: both",
 	 .signs = {RA(A, 5, 5), WAN(A, 15, 15)},
 	 .prefix = LEN(A, 64),
-	 .source = SOURCE_RA_PIO},
+	 .by = "RA"},
 	{.name = "PD line",
 	 .signs = {PD(A), LAN(A, 5, 5)},
 	 .prefix = LEN(A, 56),
-	 .source = SOURCE_PD_ROUTE},
+	 .by = "delegated prefix"},
 	{.name = "PD line: no address yet",
 	 .signs = {PD(A)},
 	 .prefix = LEN(A, 56),
-	 .source = SOURCE_PD_ROUTE},
+	 .by = "delegated prefix"},
 	{.name = "PD client that makes no unreachable route",
 	 .signs = {LAN(A, 5, 5)},
 	 .prefix = LEN(A, 64),
-	 .source = SOURCE_LAN_ADDR},
+	 .by = "LAN address"},
 	{.name = "PD with an address of it on the WAN",
 	 .signs = {PD(A), {"2400:4050:a00:1101::/64", SOURCE_WAN_ADDR, 5, 5}},
 	 .prefix = LEN(A, 56),
-	 .source = SOURCE_PD_ROUTE},
+	 .by = "delegated prefix"},
 	{.name = "ULA and link-local never count",
 	 .signs = {{"fd00:1:2:3::/64", SOURCE_WAN_ADDR, 5, 5},
 		   {"fe80::/64", SOURCE_WAN_ADDR, 5, 5}},
@@ -130,28 +129,28 @@ static const struct scene scenes[] = {
 		   {"2400:4050:a00:1110::/60", SOURCE_PD_ROUTE},
 		   {"2400:4050:a00:1110::/64", SOURCE_LAN_ADDR, 6, 6}},
 	 .prefix = LEN(A, 64),
-	 .source = SOURCE_RA_PIO,
+	 .by = "RA",
 	 .gateway = true},
 	{.name = "gateway: the same with wan.prefix = ra",
 	 .signs = {RA(A, 5, 5), {"2400:4050:a00:1110::/60", SOURCE_PD_ROUTE}},
 	 .mode = PREFIX_RA,
 	 .prefix = LEN(A, 64),
-	 .source = SOURCE_RA_PIO,
+	 .by = "RA",
 	 .gateway = true},
 	{.name = "gateway: the /60 alone leads to the same end-user prefix",
 	 .signs = {{"2400:4050:a00:1110::/60", SOURCE_PD_ROUTE}},
 	 .prefix = "2400:4050:a00:1110::/60",
-	 .source = SOURCE_PD_ROUTE,
+	 .by = "delegated prefix",
 	 .gateway = true},
 	{.name = "gateway: RA of another subnet than the first",
 	 .signs = {{"2400:4050:a00:1101::/64", SOURCE_WAN_ADDR, 5, 5}},
 	 .prefix = "2400:4050:a00:1101::/64",
-	 .source = SOURCE_WAN_ADDR,
+	 .by = "WAN address",
 	 .gateway = true},
 	{.name = "gateway: an announced line beats another one's part",
 	 .signs = {RA(B, 5, 5), PART(A, 9)},
 	 .prefix = LEN(B, 64),
-	 .source = SOURCE_RA_PIO},
+	 .by = "RA"},
 
 	/* Renumbering on RA lines. */
 	{.name = "RA renumbering: old lingers without a word",
@@ -258,19 +257,26 @@ static const struct scene scenes[] = {
 	{.name = "PD: LAN addresses of one prefix on several interfaces",
 	 .signs = {PD(A), LAN(A, 5, 5), {"2400:4050:a00:11fe::/64", SOURCE_LAN_ADDR, 6, 6}},
 	 .prefix = LEN(A, 56),
-	 .source = SOURCE_PD_ROUTE},
+	 .by = "delegated prefix"},
 
 	/* From one kind of line to the other. */
 	{.name = "RA line becomes a PD line",
 	 .signs = {RA(A, 5, 90), WAN(A, 15, 90), PD(B), LAN(B, 100, 100)},
 	 .present = LEN(A, 64),
 	 .prefix = LEN(B, 56),
-	 .source = SOURCE_PD_ROUTE},
+	 .by = "delegated prefix"},
 	{.name = "RA line becomes a PD line: seen coming, no LAN address",
 	 .signs = {RA(A, 5, 90), WAN(A, 15, 90), PD(B, 100)},
 	 .present = LEN(A, 64),
 	 .prefix = LEN(B, 56),
-	 .source = SOURCE_PD_ROUTE},
+	 .by = "delegated prefix"},
+	{.name = "PD route seen coming after the last RA that still counts",
+	 .signs = {PD(A, 100), RA(B, 50, 200, true), RA(C, 5, 90)},
+	 .prefix = LEN(A, 56)},
+	{.name = "no times at all: delegated before announced",
+	 .signs = {WAN(A), PD(B)},
+	 .present = LEN(A, 64),
+	 .prefix = LEN(B, 56)},
 	{.name = "PD line becomes an RA line: the route stays",
 	 .signs = {PD(A), RA(B, 100, 100), WAN(B, 110, 110)},
 	 .present = LEN(A, 56),
@@ -282,16 +288,16 @@ static const struct scene scenes[] = {
 	{.name = "the same prefix announced and delegated is one line",
 	 .signs = {RA(A, 5, 5), WAN(A, 15, 15), PD(A)},
 	 .prefix = LEN(A, 56),
-	 .source = SOURCE_PD_ROUTE},
+	 .by = "delegated prefix"},
 	{.name = "NURO: a WAN /64 of its own beside the delegated prefix",
 	 .signs = {WAN(Y, 5, 900), PD(D), LAN(D, 6, 6)},
 	 .prefix = LEN(D, 56),
-	 .source = SOURCE_PD_ROUTE},
+	 .by = "delegated prefix"},
 	{.name = "NURO: the same, the addresses deprecated for a moment",
 	 .signs = {WAN(Y, 50, 900), PD(D), LAN(D, 6, 6, true)},
 	 .present = LEN(D, 56),
 	 .prefix = LEN(D, 56),
-	 .source = SOURCE_PD_ROUTE},
+	 .by = "delegated prefix"},
 
 	/* No rule. */
 	{.name = "no rule",
@@ -389,12 +395,12 @@ static const struct scene scenes[] = {
 	 .mode = PREFIX_STATIC,
 	 .written = LEN(C, 56),
 	 .prefix = LEN(C, 56),
-	 .source = SOURCE_STATIC},
+	 .by = "configuration"},
 	{.name = "static: a /64 will do",
 	 .mode = PREFIX_STATIC,
 	 .written = LEN(C, 64),
 	 .prefix = LEN(C, 64),
-	 .source = SOURCE_STATIC},
+	 .by = "configuration"},
 	{.name = "static: no rule",
 	 .signs = {WAN(A, 5, 5)},
 	 .mode = PREFIX_STATIC,
@@ -473,7 +479,7 @@ static void check_scene(const struct scene *scene, const struct choice *choice,
 	prefix6_format(&choice->prefix, prefix);
 	if (strcmp(prefix, scene->prefix) != 0)
 		fail_msg("%s: %s instead of %s", scene->name, prefix, scene->prefix);
-	if (scene->source && choice->source != scene->source)
+	if (scene->by && strcmp(prefix_source_name(choice->source), scene->by) != 0)
 		fail_msg("%s: by %s", scene->name, prefix_source_name(choice->source));
 	if (scene->verdict != VERDICT_CHOSEN)
 		return;
@@ -544,6 +550,22 @@ static void test_second_sign_of_the_same_prefix_changes_nothing(void **state)
 		assert_int_equal(second.verdict, VERDICT_CHOSEN);
 		assert_true(choice_equal(&first, &second));
 	}
+}
+
+static void test_longest_lifetime_breaks_a_tie(void **state)
+{
+	static const struct sign a = WAN(A), b = WAN(B);
+	_cleanup_ruleset_ struct ruleset rules = the_rules();
+	_cleanup_candidates_ struct candidates seen = {0};
+	_cleanup_settings_ struct settings settings;
+	struct choice choice;
+
+	settings_defaults(&settings);
+	add_sign(&seen, &a);
+	add_sign(&seen, &b);
+	seen.list[0].valid_until_usec = 7200 * SECOND;
+	choose_prefix(&seen, &settings, &rules, NULL, &choice);
+	assert_p6(&choice.prefix, LEN(B, 64));
 }
 
 /* Two routers on one link, each refreshing its own prefix, for a day. */
@@ -957,6 +979,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_scenes),
 		cmocka_unit_test(test_second_sign_of_the_same_prefix_changes_nothing),
+		cmocka_unit_test(test_longest_lifetime_breaks_a_tie),
 		cmocka_unit_test(test_two_routers_never_take_turns),
 		cmocka_unit_test(test_br_of_the_file_wins),
 		cmocka_unit_test(test_own_rules_count_with_any_provider),

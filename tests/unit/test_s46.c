@@ -391,6 +391,46 @@ static void test_every_octet_may_be_anything(void **state)
 	}
 }
 
+static void test_fields_are_checked_wherever_they_come_from(void **state)
+{
+	const struct s46_fields good = {
+		.ea_length = 48,
+		.ipv4_length = 32,
+		.ipv6_length = 128,
+		.port_params = true,
+		.psid_offset = 15,
+		.psid_length = 16,
+		.psid = 65535,
+	};
+	static const struct {
+		size_t field;
+		unsigned int bad;
+		const char *sentence;
+	} cases[] = {
+		{offsetof(struct s46_fields, ea_length), 49, "EA-bit length 49 is more than 48"},
+		{offsetof(struct s46_fields, ipv4_length), 33,
+		 "IPv4 prefix length 33 is more than 32"},
+		{offsetof(struct s46_fields, ipv6_length), 129,
+		 "IPv6 prefix length 129 is more than 128"},
+		{offsetof(struct s46_fields, psid_offset), 16, "PSID offset 16 is more than 15"},
+		{offsetof(struct s46_fields, psid_length), 17, "PSID length 17 is more than 16"},
+		{offsetof(struct s46_fields, psid), 65536, "PSID 65536 is more than 65535"},
+	};
+	struct s46_rule rule = {.domain = 7};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct s46_fields fields = good;
+		struct fault fault = {0};
+
+		memcpy((char *)&fields + cases[i].field, &cases[i].bad, sizeof(cases[i].bad));
+		assert_int_equal(s46_rule_make(&fields, IID_RFC7597, &rule, &fault), -EINVAL);
+		assert_string_equal(fault.text, cases[i].sentence);
+		assert_int_equal(rule.domain, 7);
+	}
+	assert_int_equal(s46_rule_make(&good, IID_RFC7597, &rule, NULL), 0);
+	assert_int_equal(rule.rule.psid, 65535);
+}
+
 /* ---- the words of odhcp6c ---------------------------------------------------------------- */
 
 static void expect_words(const char *words, const char *expected)
@@ -478,6 +518,7 @@ int main(void)
 		cmocka_unit_test(test_no_input_makes_too_many_rules),
 		cmocka_unit_test(test_cut_at_each_octet),
 		cmocka_unit_test(test_every_octet_may_be_anything),
+		cmocka_unit_test(test_fields_are_checked_wherever_they_come_from),
 		cmocka_unit_test(test_words_of_odhcp6c),
 		cmocka_unit_test(test_words_that_are_refused),
 		cmocka_unit_test(test_words_have_bounds_too),

@@ -437,6 +437,35 @@ static void test_longer_prefixes_are_cut(void **state)
 	assert_false(map_params_equal(&params, &other));
 }
 
+/* The manager acts on a difference only: one that is overlooked here is never applied. */
+static void test_each_difference_of_params_counts(void **state)
+{
+	struct map_rule rule = rule_of("2400:4050::/34", "153.240.0.0/16", 22, 6);
+	struct map_params params, changed[13];
+
+	derive(&rule, "2400:4050:48d:2900::/56", &params);
+	for (size_t i = 0; i < ARRAY_SIZE(changed); i++)
+		changed[i] = params;
+	changed[0].rule.provider[0] = 'x';
+	changed[1].rule.rank++;
+	changed[2].rule.ipv6_prefix.len++;
+	changed[3].rule.ipv4_prefix.len++;
+	changed[4].rule.ea_length++;
+	changed[5].rule.psid_offset++;
+	changed[6].rule.iid_format = IID_RFC7597;
+	changed[7].end_user.len++;
+	changed[8].ipv4.len--;
+	changed[9].ports.psid++;
+	changed[10].ce.s6_addr[15]++;
+	changed[11].br.s6_addr[15]++;
+	changed[12].rule.br.s6_addr[15]++;
+	for (size_t i = 0; i < ARRAY_SIZE(changed); i++) {
+		assert_true(map_params_equal(&changed[i], &changed[i]));
+		assert_false(map_params_equal(&params, &changed[i]));
+		assert_false(map_params_equal(&changed[i], &params));
+	}
+}
+
 static void test_what_does_not_fit_is_refused(void **state)
 {
 	static const struct {
@@ -568,6 +597,7 @@ int main(void)
 		cmocka_unit_test(test_random_rules),
 		cmocka_unit_test(test_hostile_rules),
 		cmocka_unit_test(test_longer_prefixes_are_cut),
+		cmocka_unit_test(test_each_difference_of_params_counts),
 		cmocka_unit_test(test_what_does_not_fit_is_refused),
 		cmocka_unit_test(test_end_user_prefix_beyond_64),
 		cmocka_unit_test(test_given_psid_wins_over_ea_bits),

@@ -211,7 +211,7 @@ struct tally {
 
 static int check_option(const struct option *option, struct tally *tally, struct fault *reterr)
 {
-	struct s46_fields fields;
+	struct s46_fields fields = {0};
 	struct s46_rule rule;
 	int r;
 
@@ -291,7 +291,7 @@ static int add_container(struct octets container, enum iid_format iid_format, un
 {
 	size_t before = s46->count;
 	struct octets rest = container;
-	struct s46_fields fields;
+	struct s46_fields fields = {0};
 	struct option option;
 	int r;
 

@@ -70,11 +70,15 @@ static struct nl_msg *tunnel_message(const struct plan_tunnel *want, int parent,
 	return msg;
 }
 
-static struct nl_msg *link_message(int type, int index)
+/* About a link by its name: a new one needs no reading back of its index. */
+static struct nl_msg *link_message(int type, const char *name, unsigned int flags)
 {
-	const struct ifinfomsg header = {.ifi_index = index};
+	const struct ifinfomsg header = {.ifi_flags = flags, .ifi_change = flags};
+	_cleanup_nlmsg_ struct nl_msg *msg = rtnl_message(type, 0, &header, sizeof(header));
 
-	return rtnl_message(type, 0, &header, sizeof(header));
+	if (!msg || nla_put_string(msg, IFLA_IFNAME, name) < 0)
+		return NULL;
+	return TAKE_PTR(msg);
 }
 
 static int put_no_link_local(struct nl_msg *msg)
@@ -90,9 +94,9 @@ static int put_no_link_local(struct nl_msg *msg)
 }
 
 /* ip link set NAME alias maped addrgenmode none */
-static struct nl_msg *mark_message(int index)
+static struct nl_msg *mark_message(const char *name)
 {
-	_cleanup_nlmsg_ struct nl_msg *msg = link_message(RTM_NEWLINK, index);
+	_cleanup_nlmsg_ struct nl_msg *msg = link_message(RTM_NEWLINK, name, 0);
 
 	if (!msg || nla_put(msg, IFLA_IFALIAS, sizeof(PLAN_ALIAS) - 1, PLAN_ALIAS) < 0 ||
 	    put_no_link_local(msg) < 0)
@@ -101,14 +105,9 @@ static struct nl_msg *mark_message(int index)
 }
 
 /* ip link set NAME up mtu … */
-static struct nl_msg *up_message(int index, uint32_t mtu)
+static struct nl_msg *up_message(const char *name, uint32_t mtu)
 {
-	const struct ifinfomsg header = {
-		.ifi_index = index,
-		.ifi_flags = IFF_UP,
-		.ifi_change = IFF_UP,
-	};
-	_cleanup_nlmsg_ struct nl_msg *msg = rtnl_message(RTM_NEWLINK, 0, &header, sizeof(header));
+	_cleanup_nlmsg_ struct nl_msg *msg = link_message(RTM_NEWLINK, name, IFF_UP);
 
 	if (!msg || nla_put_u32(msg, IFLA_MTU, mtu) < 0)
 		return NULL;
@@ -132,11 +131,11 @@ static bool same_tunnel(const struct link_tunnel *have, const struct plan_tunnel
 
 /* ---- steps ------------------------------------------------------------------------------- */
 
-static int remove_link(struct rtnl *nl, const struct link_info *link, struct fault *reterr)
+static int remove_link(struct rtnl *nl, const char *name, struct fault *reterr)
 {
 	struct fault fault = {0};
-	int r = rtnl_change(nl, link_message(RTM_DELLINK, link->index), &fault, "delete tunnel %s",
-			    link->name);
+	int r = rtnl_change(nl, link_message(RTM_DELLINK, name, 0), &fault, "delete tunnel %s",
+			    name);
 
 	if (r == -ENODEV)
 		return 0;
@@ -188,14 +187,13 @@ static int finish(struct rtnl *nl, const struct plan_tunnel *want, const struct 
 
 	/* Before it is up: afterwards the link would have given itself a link-local address. */
 	if (strcmp(link->alias, PLAN_ALIAS) != 0 || !link->no_link_local) {
-		r = rtnl_change(nl, mark_message(link->index), reterr, "mark tunnel %s",
-				want->name);
+		r = rtnl_change(nl, mark_message(want->name), reterr, "mark tunnel %s", want->name);
 		if (r < 0)
 			return r;
 		changed++;
 	}
 	if (!link->up || link->mtu != want->mtu) {
-		r = rtnl_change(nl, up_message(link->index, want->mtu), reterr,
+		r = rtnl_change(nl, up_message(want->name, want->mtu), reterr,
 				"set tunnel %s up with MTU %u", want->name, want->mtu);
 		if (r < 0)
 			return r;
@@ -206,25 +204,20 @@ static int finish(struct rtnl *nl, const struct plan_tunnel *want, const struct 
 
 static int create(struct rtnl *nl, const struct plan_tunnel *want, int parent, struct fault *reterr)
 {
+	const struct link_info fresh = {0}; /* neither marked nor up */
 	struct fault fault = {0};
-	struct link_info link;
 	int r;
 
 	r = rtnl_change(nl, tunnel_message(want, parent, 0), &fault, "create tunnel %s",
 			want->name);
 	if (r < 0)
 		return explain(nl, want, r, &fault, reterr);
-	r = link_by_name(nl, want->name, &link, reterr);
-	if (r == 0)
-		r = fault_set(reterr, -ENODEV, "tunnel %s vanished while it was made", want->name);
-	if (r < 0)
-		return r;
-	r = finish(nl, want, &link, reterr);
+	r = finish(nl, want, &fresh, reterr);
 	if (r < 0) {
-		remove_link(nl, &link, NULL);
+		remove_link(nl, want->name, NULL);
 		return r;
 	}
-	return 1;
+	return 1 + r;
 }
 
 static int change(struct rtnl *nl, const struct plan_tunnel *want, int parent,
@@ -263,7 +256,7 @@ static int remove_others(struct rtnl *nl, const char *keep, struct fault *reterr
 	for (size_t i = 0; i < links.count; i++) {
 		if (!tunnel_is_ours(&links.list[i]) || strcmp(links.list[i].name, keep) == 0)
 			continue;
-		r = remove_link(nl, &links.list[i], reterr);
+		r = remove_link(nl, links.list[i].name, reterr);
 		if (r < 0)
 			return r;
 		changed += r;
@@ -310,7 +303,7 @@ static int create_or_change(struct rtnl *nl, const struct plan_tunnel *want, str
 				 "choose another name in map.tunnel",
 				 want->name, link.kind[0] ? link.kind : "no link kind");
 	if (strcmp(link.kind, KIND) != 0) {
-		r = remove_link(nl, &link, reterr);
+		r = remove_link(nl, link.name, reterr);
 		return r < 0 ? r : create(nl, want, parent, reterr);
 	}
 	return change(nl, want, parent, &link, reterr);

@@ -112,11 +112,11 @@ void fail_nth(struct rtnl *nl, struct fail_nth *fail)
 	rtnl_set_send_hook(nl, fail ? count_and_fail : NULL, fail);
 }
 
-bool kernel_has_link_kind(const char *kind)
+bool kernel_has_link(const char *type)
 {
 	char command[128];
 
 	snprintf(command, sizeof(command),
-		 "ip link add name kindtest type %s 2>/dev/null && ip link del kindtest", kind);
+		 "ip link add name kindtest type %s 2>/dev/null && ip link del kindtest", type);
 	return system(command) == 0;
 }

@@ -47,5 +47,5 @@ struct fail_nth {
 };
 void fail_nth(struct rtnl *nl, struct fail_nth *fail);
 
-/* True when the kernel has this link kind; the reason why a test is skipped otherwise. */
-bool kernel_has_link_kind(const char *kind);
+/* True when the kernel makes such a link (what stands behind "type" for ip(8)). */
+bool kernel_has_link(const char *type);

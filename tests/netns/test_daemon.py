@@ -1,0 +1,574 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The whole daemon in network namespaces: no systemd, no tunnel, everything else real."""
+import json
+import os
+import signal
+import socket
+import sys
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "faults"))
+
+import box as boxes  # noqa: E402
+import netlink  # noqa: E402
+import scenario  # noqa: E402
+from scenario import need, same  # noqa: E402
+
+OCN = ("2400:4050:48d:2900::", "2400:4050:48d:2900:99:f012:3400:2900", "153.240.18.52")
+V6PLUS = ("240b:10:3f6c:d400::", "240b:10:3f6c:d400:6a:483f:6c00:d400", "106.72.63.108")
+OCN_UP = "^STATUS=up: ocn 153.240.18.52, PSID 41, 1008 ports in 63 blocks; CE %s -> BR 2001:380:a120::9 on wan0" % OCN[1]
+
+
+
+def put(box, prefix, interface="wan0", host="1", **named):
+    box.router.netlink.put_address(box.index(interface), prefix + host, 64, **named)
+
+
+def drop(box, prefix, interface="wan0", host="1"):
+    box.router.netlink.delete_address(box.index(interface), prefix + host, 64)
+
+
+def up(box, line=OCN, wan="wan0", timeout=5.0):
+    waited = box.wait_ours(box.expected(line[1], line[2], wan), timeout)
+    need(waited is not None, "not up with %s after %.0f s: %s", line[0], timeout, box.ours())
+    return waited
+
+
+def away(box, timeout=5.0):
+    need(box.wait_ours(box.NOTHING, timeout) is not None, "not taken away: %s", box.ours())
+
+
+def changes_by(events, pid):
+    """Events that a process caused. IPv6 addresses do not tell who; ours carry our protocol number."""
+    return [event for event in events if event.by(pid) or
+            (event.kind in (netlink.NEWADDR, netlink.DELADDR) and
+             netlink.parse_address(event.body).protocol == netlink.OURS)]
+
+
+def calm_monitor(box):
+    """A monitor from when the kernel has told everything that is still to be told (it tells of an IPv6 address late)."""
+    monitor = box.router.monitor()
+    monitor.quiet(0.15)
+    return monitor
+
+
+def heard(maped, since=0):
+    """The kinds of what was said: READY, STATUS, …"""
+    maped.notify.read()
+    return [text.split("=")[0] for text in maped.notify.heard[since:]]
+
+
+# ---- where a prefix comes from ----
+
+
+@scenario.scenario
+def prefix_from_address(box):
+    put(box, OCN[0])
+    maped = box.start()
+    need(maped.ready(), "no READY: %s", maped.log())
+    same(box.ours(), box.expected(OCN[1], OCN[2]), "at READY")
+    same(heard(maped)[:2], ["STATUS", "READY"], "said first")
+    need(maped.notify.wait(OCN_UP), "STATUS is %s", maped.notify.status())
+
+
+@scenario.scenario
+def prefix_from_announcement_alone(box):
+    maped = box.start()
+    need(maped.ready(), "no READY without a prefix")
+    need(maped.notify.status().startswith("waiting: no IPv6 prefix on wan0"), "STATUS is %s", maped.notify.status())
+    box.line.announce((OCN[0], 1800, 3600, False))  # no autonomous address: nothing but RTM_NEWPREFIX tells
+    up(box)
+    same(maped.json()["map"]["prefix_source"], "RA", "source")
+    box.line.announce((OCN[0], 0, 0, False))
+    need(maped.notify.wait("^STATUS=holding"), "an announcement that ends: %s", maped.notify.status())
+
+
+@scenario.scenario
+def prefix_before_duplicate_detection(box):
+    # NTT's retransmit timer of 10 s keeps an address tentative for so long.
+    with box.router.inside():
+        for setting, value in (("dad_transmits", 1), ("accept_dad", 1)):
+            with open("/proc/sys/net/ipv6/conf/wan0/" + setting, "w") as file:
+                file.write(str(value))
+        with open("/proc/sys/net/ipv6/neigh/wan0/retrans_time_ms", "w") as file:
+            file.write("10000")
+    box.start().ready()
+    box.line.announce((OCN[0], 1800, 3600))
+    up(box, timeout=1.0)
+    states = {address.address: address.flags for address in box.router.netlink.addresses(socket.AF_INET6)
+              if address.address.startswith(OCN[0][:-2])}
+    need(not states.pop(OCN[1]) & netlink.TENTATIVE, "the CE address is tentative")
+    need(states and all(flags & netlink.TENTATIVE for flags in states.values()), "detection was over: %s", states)
+
+
+@scenario.scenario
+def prefix_delegated(box):
+    maped = box.start()
+    maped.ready()
+    box.router.netlink.add_route("2400:4050:48d:2900::", 56, kind=netlink.UNREACHABLE, protocol=netlink.DHCP, metric=1024)
+    put(box, "2400:4050:48d:2901::", "lan0")
+    up(box)
+    need(maped.notify.wait("^STATUS=up"), "STATUS is %s", maped.notify.status())
+    same(maped.json()["map"]["prefix_source"], "delegated prefix", "source")
+    box.router.netlink.delete_route("2400:4050:48d:2900::", 56, kind=netlink.UNREACHABLE, metric=1024)
+    drop(box, "2400:4050:48d:2901::", "lan0")
+    need(maped.notify.wait("^STATUS=holding"), "not holding: %s", maped.notify.status())
+
+
+@scenario.scenario
+def prefix_written_in_the_file(box):
+    maped = box.start('wan = { interface = "wan0"; prefix = "2400:4050:48d:2900::/56"; };\n'
+                      'map = { tunnel = "tun0"; tunnel_mode = "existing"; };\n')
+    need(maped.ready(), "no READY")
+    up(box)
+    put(box, V6PLUS[0])
+    time.sleep(0.2)
+    same(box.ours(), box.expected(OCN[1], OCN[2]), "another prefix on the WAN")
+
+
+@scenario.scenario
+def prefixes_that_are_none(box):
+    maped = box.start()
+    maped.ready()
+    for prefix, flags, preferred in (("fd00:1:2:3::", netlink.NODAD, netlink.FOREVER),
+                                     ("2400:4050:48d:2900::", netlink.NODAD, 0)):
+        mark = maped.notify.mark()
+        put(box, prefix, flags=flags, preferred=preferred)
+        time.sleep(0.15)
+        if preferred:
+            same(box.ours(), box.NOTHING, "a prefix of a private network")
+            need(not maped.notify.wait("^STATUS=up", mark, 0), "up with %s", prefix)
+        drop(box, prefix)
+    for prefix, word in (("2408:210:1:2::", "closed-network"), ("2409:10:1:2::", "ocn-without-mape"),
+                         ("2a00:1:2:3::", "no-rule")):
+        mark = maped.notify.mark()
+        put(box, prefix)
+        need(maped.notify.wait("^STATUS=%s: " % word, mark), "%s: %s", prefix, maped.notify.status())
+        same(box.ours(), box.NOTHING, prefix)
+        drop(box, prefix)
+
+
+# ---- change ----
+
+
+@scenario.scenario
+def renumbering(box):
+    put(box, OCN[0])
+    maped = box.start()
+    maped.ready()
+    put(box, V6PLUS[0])
+    up(box, V6PLUS)  # the newest counts, though the old one is still there
+    drop(box, OCN[0])
+    time.sleep(0.1)
+    same(box.ours(), box.expected(V6PLUS[1], V6PLUS[2]), "after the old one went")
+    need(maped.notify.wait("^STATUS=up: v6plus 106.72.63.108"), "STATUS is %s", maped.notify.status())
+
+
+@scenario.scenario
+def renewal_changes_nothing(box):
+    monitor = box.router.monitor()
+    maped = box.start()
+    maped.ready()
+    box.line.announce((OCN[0], 1800, 3600))
+    up(box)
+    box.router.netlink.add_route("2400:4050:48d:2900::", 56, kind=netlink.UNREACHABLE, protocol=netlink.DHCP, metric=1024)
+    put(box, "2400:4050:48d:2901::", "lan0", valid=14400, preferred=12600)
+    monitor.quiet(0.3)
+    mark = maped.notify.mark()
+    events = []
+    for _ in range(10):
+        box.line.announce((OCN[0], 1800, 3600))
+        box.router.netlink.add_route("2400:4050:48d:2900::", 56, kind=netlink.UNREACHABLE, protocol=netlink.DHCP,
+                                     metric=1024, flags=netlink.CREATE | netlink.REPLACE)
+        put(box, "2400:4050:48d:2901::", "lan0", valid=14400, preferred=12600)
+        events += monitor.quiet(0.06)
+    need(len(events) >= 20, "the renewals were not seen: %d events", len(events))
+    same([str(event) for event in changes_by(events, maped.pid)], [], "changes")
+    same(heard(maped, mark), [], "said")
+
+
+@scenario.scenario
+def prefix_away_for_a_moment(box):
+    put(box, OCN[0])
+    maped = box.start()
+    maped.ready()
+    monitor = calm_monitor(box)
+    drop(box, OCN[0])
+    need(maped.notify.wait("^STATUS=holding: "), "not holding: %s", maped.notify.status())
+    time.sleep(0.3)
+    put(box, OCN[0])
+    need(maped.notify.wait(OCN_UP, maped.notify.mark() - 1), "not up again: %s", maped.notify.status())
+    same([str(event) for event in changes_by(monitor.quiet(0.1), maped.pid)], [], "changes meanwhile")
+
+
+@scenario.scenario
+def prefix_away_for_good(box):
+    put(box, OCN[0])
+    maped = box.start()
+    maped.ready()
+    before = time.monotonic()
+    drop(box, OCN[0])
+    need(box.wait_ours(box.NOTHING, 15) is not None, "never taken away")
+    need(9.5 < time.monotonic() - before < 11.5, "taken away after %.1f s", time.monotonic() - before)
+    need(maped.notify.wait("^STATUS=waiting: no IPv6 prefix"), "STATUS is %s", maped.notify.status())
+
+
+# ---- the WAN ----
+
+
+@scenario.scenario
+def wan_that_comes_late(box):
+    box.router.netlink.delete_link(box.index("wan0"))
+    maped = box.start()
+    need(maped.ready(), "no READY without a WAN")
+    need("wan0 does not exist" in maped.notify.status(), "STATUS is %s", maped.notify.status())
+    box.add_pair("wan0", "up0")
+    put(box, OCN[0])
+    up(box)
+    need(maped.notify.wait(OCN_UP), "STATUS is %s", maped.notify.status())
+
+
+@scenario.scenario
+def wan_renamed_and_back(box):
+    put(box, OCN[0])
+    maped = box.start()
+    maped.ready()
+    index = box.index("wan0")
+    box.router.netlink.change_link(index, up=False)
+    box.router.netlink.change_link(index, name="other0")
+    need(maped.notify.wait("wan0 does not exist"), "STATUS is %s", maped.notify.status())
+    away(box)
+    box.router.netlink.change_link(index, name="wan0")
+    box.router.netlink.change_link(index, up=True)
+    put(box, OCN[0])
+    up(box)
+
+
+@scenario.scenario
+def wan_deleted_and_made_again(box):
+    put(box, OCN[0])
+    maped = box.start()
+    maped.ready()
+    for line in (OCN, V6PLUS, OCN):
+        mark = maped.notify.mark()
+        box.router.netlink.delete_link(box.index("wan0"))
+        need(maped.notify.wait("wan0 does not exist", mark), "STATUS is %s", maped.notify.status())
+        away(box)
+        box.add_pair("wan0", "up0")
+        put(box, line[0])
+        up(box, line)
+
+
+@scenario.scenario
+def carrier_flaps(box):
+    put(box, OCN[0])
+    maped = box.start()
+    maped.ready()
+    far = box.isp.netlink.index("up0")
+    for _ in range(3):
+        mark = maped.notify.mark()
+        box.isp.netlink.change_link(far, up=False)
+        need(maped.notify.wait("^STATUS=waiting: no link on wan0", mark), "STATUS is %s", maped.notify.status())
+        same(box.ours()[:2], box.expected(OCN[1], OCN[2])[:2], "addresses without a link")
+        mark = maped.notify.mark()
+        box.isp.netlink.change_link(far, up=True)
+        need(maped.notify.wait(OCN_UP, mark), "STATUS is %s", maped.notify.status())
+        same(box.ours(), box.expected(OCN[1], OCN[2]), "with a link again")
+
+
+@scenario.scenario
+def wan_set_down_and_up(box):
+    """The kernel takes the addresses away and does not bring ours back."""
+    put(box, OCN[0])
+    maped = box.start()
+    maped.ready()
+    index = box.index("wan0")
+    box.router.netlink.change_link(index, up=False)
+    need(maped.notify.wait("^STATUS=(waiting|holding)"), "STATUS is %s", maped.notify.status())
+    box.router.netlink.change_link(index, up=True)
+    put(box, OCN[0])
+    up(box)
+
+
+# ---- the file ----
+
+METRIC = 'map = { tunnel = "tun0"; tunnel_mode = "existing"; route_metric = %d; };\n'
+WAN = 'wan = { interface = "wan0"; };\n'
+
+
+def metric(box):
+    routes = box.ours()[2]
+    return int(routes[0].split()[4]) if routes else None
+
+
+def wait_metric(box, wanted):
+    end = time.monotonic() + 5
+    while metric(box) != wanted and time.monotonic() < end:
+        time.sleep(0.01)
+    same(metric(box), wanted, "metric")
+
+
+@scenario.scenario
+def file_edited(box):
+    put(box, OCN[0])
+    maped = box.start()
+    maped.ready()
+    for number, save in enumerate((maped.write, maped.replace, maped.write, maped.replace)):
+        mark = maped.notify.mark()
+        save(WAN + METRIC % (500 + number))
+        wait_metric(box, 500 + number)
+        need(maped.notify.wait("^READY=1", mark), "no READY after RELOADING")
+        said = heard(maped, mark)
+        same((said[0], said[-1], said.count("READY")), ("RELOADING", "READY", 1), "said")
+
+
+@scenario.scenario
+def file_with_mistakes(box):
+    put(box, OCN[0])
+    maped = box.start()
+    maped.ready()
+    monitor = calm_monitor(box)
+    for save in (maped.write, maped.replace):
+        mark = maped.notify.mark()
+        save(WAN + 'map = {\n tunnel = "tun0";\n tunnel_mode = "existing";\n route_metrik = 7;\n};\nnta = 1;\n')
+        need(maped.notify.wait("^READY=1", mark), "no READY after a broken file")
+        same(heard(maped, mark), ["RELOADING", "STATUS", "READY"], "said")
+        status = maped.notify.status()
+        need("new configuration refused: %s:5: " % maped.config in status, "STATUS is %s", status)
+        need(status.startswith("up: ocn") and "(and 1 more)" in status, "STATUS is %s", status)
+        need("%s:7: " % maped.config in maped.log(), "the second mistake is not in the log")
+        same([str(event) for event in changes_by(monitor.quiet(0.1), maped.pid)], [], "changes")
+        mark = maped.notify.mark()
+        save(boxes.CONFIG)
+        need(maped.notify.wait("^READY=1", mark), "no READY after the mended file")
+        need("refused" not in maped.notify.status(), "STATUS is %s", maped.notify.status())
+
+
+@scenario.scenario
+def reload_without_a_change(box):
+    put(box, OCN[0])
+    maped = box.start()
+    maped.ready()
+    monitor = calm_monitor(box)
+    mark = maped.notify.mark()
+    maped.send(signal.SIGHUP)
+    need(maped.notify.wait("^READY=1", mark), "no READY")
+    maped.send(signal.SIGHUP)
+    maped.send(signal.SIGHUP)
+    time.sleep(0.3)
+    said = heard(maped, mark)
+    need(said.count("RELOADING") >= 2 and said.count("RELOADING") == said.count("READY"), "said %s", said)
+    need(all(pair == ("RELOADING", "READY") for pair in zip(said[::2], said[1::2])), "said %s", said)
+    same([str(event) for event in changes_by(monitor.quiet(0.1), maped.pid)], [], "changes")
+
+
+@scenario.scenario
+def file_deleted_and_back(box):
+    put(box, OCN[0])
+    maped = box.start()
+    maped.ready()
+    os.unlink(maped.config)
+    need(maped.notify.wait("refused"), "STATUS is %s", maped.notify.status())
+    same(box.ours(), box.expected(OCN[1], OCN[2]), "without the file")
+    maped.write(WAN + METRIC % 77)
+    wait_metric(box, 77)
+
+
+@scenario.scenario
+def start_with_mistakes(box):
+    maped = box.start("wan = { interfaze = 1; };\n")
+    same(maped.process.wait(5), 1, "exit status")
+    need("%s:1: " % maped.config in maped.log(), "said %s", maped.log())
+    same(box.ours(), box.NOTHING, "kernel")
+
+
+# ---- the end ----
+
+
+@scenario.scenario
+def stop_leaves_the_box_as_found(box):
+    box.router.set("ipv4/conf/tun0/rp_filter", 1)
+    box.router.set("ipv4/conf/lan0/forwarding", 0)
+    put(box, OCN[0])
+    before = box.picture()
+    maped = box.start()
+    maped.ready()
+    up(box)
+    need(boxes.differences(before, box.picture()), "nothing was done at all")
+    put(box, V6PLUS[0])
+    up(box, V6PLUS)
+    drop(box, V6PLUS[0])
+    up(box, OCN)
+    mark = maped.notify.mark()
+    same(maped.end(), 0, "exit status")
+    same(heard(maped, mark), ["STOPPING", "STATUS"], "said")
+    same(boxes.differences(before, box.picture()), "", "left behind")
+    same(sorted(os.listdir(maped.runtime)), [], "files left")
+
+
+@scenario.scenario
+def killed_and_adopted(box):
+    put(box, OCN[0])
+    maped = box.start()
+    maped.ready()
+    up(box)
+    picture = box.picture()
+    maped.end(signal.SIGKILL)
+    monitor = box.router.monitor()
+    same(boxes.differences(picture, box.picture()), "", "changed by the kill")
+    maped = box.start()
+    need(maped.ready(), "no READY")
+    same([str(event) for event in changes_by(monitor.quiet(0.2), maped.pid)], [], "changes by the new process")
+    same(boxes.differences(picture, box.picture()), "", "changed by the restart")
+    need(maped.notify.wait(OCN_UP), "STATUS is %s", maped.notify.status())
+
+
+@scenario.scenario
+def killed_while_the_prefix_changes(box):
+    put(box, OCN[0])
+    box.start().ready()
+    box.maped.end(signal.SIGKILL)
+    drop(box, OCN[0])
+    put(box, V6PLUS[0])
+    maped = box.start()
+    maped.ready()
+    same(box.ours(), box.expected(V6PLUS[1], V6PLUS[2]), "after the restart")
+
+
+@scenario.scenario
+def killed_and_removed(box):
+    box.router.set("ipv4/conf/tun0/rp_filter", 1)
+    put(box, OCN[0])
+    before = box.picture()
+    maped = box.start()
+    maped.ready()
+    up(box)
+    maped.end(signal.SIGKILL)
+    done = maped.remove()
+    same((done.returncode, done.stdout), (0, ""), "maped --remove")
+    same(boxes.differences(before, box.picture()), "", "left behind")
+    done = maped.remove()
+    same((done.returncode, done.stdout), (0, ""), "maped --remove again")
+
+
+@scenario.scenario
+def remove_leaves_a_restart_alone(box):
+    put(box, OCN[0])
+    maped = box.start()
+    maped.ready()
+    picture = box.picture()
+    maped.end(signal.SIGKILL)
+    done = maped.remove({"SERVICE_RESULT": "signal"})
+    same(done.returncode, 0, "maped --remove")
+    same(boxes.differences(picture, box.picture()), "", "changed")
+
+
+# ---- questions ----
+
+
+def ask_as_nobody(maped):
+    """What the status socket tells an unprivileged user, as two texts."""
+    receive, send = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            asker = socket.socket(socket.AF_UNIX)
+            asker.connect(os.path.join(maped.runtime, "status"))
+            while True:
+                data = asker.recv(65536)
+                if not data:
+                    break
+                os.write(send, data)
+        finally:
+            os._exit(0)
+    os.close(send)
+    data = b""
+    while True:
+        part = os.read(receive, 65536)
+        if not part:
+            break
+        data += part
+    os.close(receive)
+    os.waitpid(child, 0)
+    return data.decode().split("\0")
+
+
+@scenario.scenario
+def status_for_people_and_programs(box):
+    maped = box.start()
+    maped.ready()
+    same(maped.json()["state"], "waiting", "state without a prefix")
+    put(box, OCN[0])
+    up(box)
+    need(maped.notify.wait(OCN_UP), "STATUS is %s", maped.notify.status())
+    plain = maped.ask(check=True).stdout
+    for words in ("153.240.18.52", OCN[1], "2001:380:a120::9", "1680-1695", "41, 1008 ports in 63 blocks", "tun0"):
+        need(words in plain, "%s is not in --status", words)
+    need(all(len(line) <= 80 for line in plain.splitlines()), "lines are longer than 80 columns")
+    told = maped.json()
+    same((told["state"], told["map"]["ipv4_address"], told["map"]["psid"]), ("up", OCN[2], 41), "JSON")
+    same(len(told["map"]["port_ranges"]), 63, "port ranges")
+    maped.end()
+    done = maped.ask()
+    need(done.returncode != 0 and "not running" in done.stdout, "without a daemon: %s", done.stdout)
+
+
+@scenario.scenario
+def status_for_everybody(box):
+    """Which LAN hosts talk to whom only root and the daemon's own user see."""
+    put(box, OCN[0])
+    maped = box.start()
+    need(maped.ready(), "no READY: %s", maped.log())
+    box.router.netlink.put_address(box.index("lan0"), "192.168.1.1", 24)
+    host = box.isp.netlink.index("host0")
+    box.isp.netlink.put_address(host, "192.168.1.10", 24)
+    box.isp.run("ip", "route", "add", "198.51.100.0/24", "via", "192.168.1.1", "dev", "host0")
+    # a veth has neighbours, a tunnel has none
+    mac = box.isp.run("ip", "-br", "link", "show", "br0").split()[2]
+    box.router.run("ip", "neigh", "replace", "198.51.100.7", "lladdr", mac, "dev", "tun0")
+    with box.isp.inside():
+        talker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        talker.bind(("192.168.1.10", 40000))
+    for _ in range(3):
+        talker.sendto(b"x", ("198.51.100.7", 5000))
+    told = maped.json()
+    if "usage" not in told:
+        raise scenario.Skip("this maped does not count the use of ports")
+    need("192.168.1.10" in json.dumps(told["usage"]), "root does not see the LAN host: %s", told["usage"])
+    plain, text = ask_as_nobody(maped)
+    same(json.loads(text)["map"]["ipv4_address"], OCN[2], "shared address")
+    for words in ("192.168.1.10", "198.51.100.7"):
+        need(words not in plain + text, "an unprivileged user sees %s", words)
+
+
+@scenario.scenario
+def status_is_only_told(box):
+    """Whatever is sent to the socket, and askers that do not read, change nothing."""
+    put(box, OCN[0])
+    maped = box.start()
+    maped.ready()
+    kept = []
+    for _ in range(200):
+        asker = socket.socket(socket.AF_UNIX)
+        asker.setblocking(False)
+        try:
+            asker.connect(os.path.join(maped.runtime, "status"))
+            asker.send(b"reload\nstop\n" * 100)
+        except OSError:
+            pass
+        kept.append(asker)
+    put(box, V6PLUS[0])
+    up(box, V6PLUS)
+    for asker in kept:
+        asker.close()
+    same(maped.json()["state"], "up", "state")
+
+
+if __name__ == "__main__":
+    scenario.parse("The whole daemon in network namespaces.")
+    sys.exit(scenario.main("daemon"))

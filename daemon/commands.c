@@ -5,11 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "daemon/decide.h"
+#include "daemon/doctor_facts.h"
 #include "daemon/import.h"
+#include "daemon/machine.h"
 #include "daemon/query.h"
 #include "daemon/setup.h"
 #include "lib/config/config.h"
@@ -20,6 +21,14 @@
 static const char *config_file(const struct options *options)
 {
 	return options->config_file ? options->config_file : CONFIG_FILE;
+}
+
+/* For what also works without the default file, as the daemon does. */
+static const char *config_file_if_any(const struct options *options)
+{
+	if (options->config_file || access(CONFIG_FILE, F_OK) == 0)
+		return config_file(options);
+	return NULL;
 }
 
 static int load(const char *file, struct setup *ret)
@@ -88,52 +97,25 @@ int command_calc(const struct options *options)
 	return EXIT_SUCCESS;
 }
 
-static uint64_t clock_usec(clockid_t clock)
-{
-	struct timespec now = {0};
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 /* What the daemon would make of this machine, if it started now. */
 static int look_at_this_machine(const struct setup *setup, struct plan_lines *lines,
 				struct choice *ret)
 {
-	const struct settings *settings = &setup->settings;
 	_cleanup_(rtnl_close_p) struct rtnl *nl = NULL;
 	_cleanup_snapshot_ struct snapshot snapshot = {0};
 	_cleanup_text_ struct text why = TEXT_INIT;
-	struct decide_memory memory = {.choice.verdict = VERDICT_NO_PREFIX};
 	struct decision decision;
 	struct fault fault;
 	struct wan_view wan;
-	const struct snapshot_query query = {
-		.wan = settings->wan.interface,
-		.tunnel = settings->map.tunnel,
-		.ppp = settings->pppoe.enabled ? settings->pppoe.interface : "",
-		.lan = settings->lan.interfaces,
-		.lan_count = settings->lan.interface_count,
-		.route_metric = settings->map.route_metric,
-		.now_usec = clock_usec(CLOCK_BOOTTIME),
-		.monotonic_usec = clock_usec(CLOCK_MONOTONIC),
-	};
 	int r;
 
 	r = rtnl_open(&nl, &fault);
 	if (r == 0)
-		r = snapshot_read(nl, NULL, &query, &snapshot, &fault);
+		r = machine_look(nl, setup, &snapshot, &wan, &decision, &fault);
 	if (r < 0) {
 		fprintf(stderr, "maped: %s\n", fault.text);
 		return r;
 	}
-	wan = (struct wan_view){
-		.found = snapshot.wan_found,
-		.name = snapshot.wan_found ? snapshot.wan : settings->wan.interface,
-		.up = snapshot.wan_up && snapshot.wan_carrier,
-	};
-	decide(&wan, &snapshot.candidates, settings, &setup->rules, query.now_usec, &memory,
-	       &decision);
 	*ret = decision.choice;
 	snprintf(lines->wan, sizeof(lines->wan), "%s", snapshot.wan);
 	lines->wan_mtu = snapshot.wan_mtu;
@@ -154,7 +136,7 @@ int command_print_plan(const struct options *options)
 	struct choice choice;
 	int r;
 
-	if (load(config_file(options), &setup) < 0)
+	if (load(config_file_if_any(options), &setup) < 0)
 		return EXIT_FAILURE;
 	if (!options->argument) {
 		r = look_at_this_machine(&setup, &lines, &choice);
@@ -217,4 +199,26 @@ int command_status(const struct options *options)
 		r = show_status(options);
 	}
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int command_doctor(const struct options *options)
+{
+	_cleanup_(doctor_facts_done) struct doctor_facts facts = {0};
+	_cleanup_setup_ struct setup setup = {0};
+	_cleanup_text_ struct text out = TEXT_INIT;
+	struct findings findings;
+	struct fault fault;
+
+	if (load(config_file_if_any(options), &setup) < 0)
+		return EXIT_FAILURE;
+	if (doctor_facts_gather(&setup, &facts, &fault) < 0) {
+		fprintf(stderr, "maped: %s\n", fault.text);
+		return EXIT_FAILURE;
+	}
+	if (geteuid() != 0)
+		printf("(not root: other programs' firewall rules were not looked at)\n");
+	doctor_judge(&facts, &findings);
+	doctor_print(&findings, &out);
+	fputs(text_get(&out), stdout);
+	return findings.count > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

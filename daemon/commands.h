@@ -7,6 +7,8 @@
 int command_check_config(const struct options *options);
 int command_calc(const struct options *options);
 int command_print_plan(const struct options *options);
+/* Exit status 0 when nothing is found. */
+int command_doctor(const struct options *options);
 int command_import(const struct options *options);
 
 /* Asks the running daemon. */

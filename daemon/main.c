@@ -32,6 +32,8 @@ int main(int argc, char *argv[])
 		return command_print_plan(&options);
 	case COMMAND_STATUS:
 		return command_status(&options);
+	case COMMAND_DOCTOR:
+		return command_doctor(&options);
 	case COMMAND_IMPORT_S46:
 		return command_import(&options);
 	case COMMAND_REMOVE:

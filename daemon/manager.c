@@ -30,6 +30,9 @@
 #include "lib/base/backoff.h"
 #include "lib/config/config.h"
 #include "lib/kernel/apply.h"
+#include "lib/kernel/conntrack.h"
+#include "lib/kernel/nat.h"
+#include "lib/kernel/nft_watch.h"
 #include "lib/kernel/rtnl.h"
 #include "lib/kernel/snapshot.h"
 #include "lib/kernel/watch.h"
@@ -50,15 +53,18 @@ struct manager {
 	struct status status;
 	sd_event *event;
 	sd_event_source *events; /* the watch */
-	sd_event_source *look;   /* the deferred reconcile */
-	sd_event_source *alarm;  /* the one timer of the present state */
-	sd_event_source *tick;   /* watchdog, use of ports, metrics */
+	sd_event_source *nft_events;
+	sd_event_source *look;  /* the deferred reconcile */
+	sd_event_source *alarm; /* the one timer of the present state */
+	sd_event_source *tick;  /* watchdog, use of ports, metrics */
 	sd_event_source *signals[5];
 	struct confwatch *confwatch;
 	struct query *query;
 
 	struct rtnl *nl;
 	struct watch *watch;
+	struct nft_watch *nft_watch; /* NULL: the kernel has no nftables yet */
+	struct nat *nat;
 	struct applier *applier;
 
 	struct setup *setup;         /* what the owner wants now */
@@ -206,14 +212,16 @@ static void keep_plan(struct manager *m, struct plan *plan)
 static void say_repaired(struct manager *m, int changes)
 {
 	_cleanup_text_ struct text losses = TEXT_INIT;
-	char *line, *rest;
+	char *line, *rest, culprit[64];
 
 	watch_take_losses(m->watch, &losses);
+	nft_watch_take_culprit(m->nft_watch, culprit, sizeof(culprit));
+	if (culprit[0])
+		text_add(&losses, "table inet %s altered by %s\n", PLAN_TABLE, culprit);
+	if (!text_get(&losses)[0])
+		text_add(&losses, "another program had altered %d of our objects\n", changes);
 	for (line = strtok_r(losses.data, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
 		log_say(m->log, LOG_WARNING, MESSAGE_REPAIRED, "repaired: %s", line);
-	if (!text_get(&losses)[0])
-		log_say(m->log, LOG_WARNING, MESSAGE_REPAIRED,
-			"repaired: another program had altered %d of our objects", changes);
 }
 
 static void schedule(struct manager *m);
@@ -225,7 +233,8 @@ static void digest_own_events(struct manager *m)
 	_cleanup_text_ struct text own = TEXT_INIT;
 	struct fault fault;
 
-	if (watch_dispatch(m->watch, now_usec(CLOCK_BOOTTIME), &fault) != 0)
+	if (watch_dispatch(m->watch, now_usec(CLOCK_BOOTTIME), &fault) != 0 ||
+	    nft_watch_dispatch(m->nft_watch) != 0)
 		schedule(m);
 	watch_take_losses(m->watch, &own);
 }
@@ -534,6 +543,15 @@ static int on_event(sd_event_source *source, int fd, uint32_t events, void *user
 	return 0;
 }
 
+static int on_nft_event(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+	struct manager *m = userdata;
+
+	if (nft_watch_dispatch(m->nft_watch) > 0)
+		schedule(m);
+	return 0;
+}
+
 static int on_hup(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
 {
 	reload(userdata);
@@ -552,23 +570,25 @@ static int on_term(sd_event_source *source, const struct signalfd_siginfo *si, v
 	return sd_event_exit(m->event, 0);
 }
 
-/* XXX waiting for lib/kernel/nat.h; not to be committed */
-static int nat_ops_sync(void *userdata, const struct nat_plan *want, struct fault *reterr)
+/* ---- beginning and end ------------------------------------------------------------------- */
+
+static int sync_nat(void *userdata, const struct nat_plan *want, struct fault *reterr)
 {
-	return 0;
-}
-static int nat_ops_forget(void *userdata, struct in_addr address, const struct nat_plan *want,
-			  struct fault *reterr)
-{
-	return 0;
+	struct manager *m = userdata;
+
+	return nat_sync(m->nat, want, reterr);
 }
 
-/* ---- beginning and end ------------------------------------------------------------------- */
+static int forget_connections(void *userdata, struct in_addr address, const struct nat_plan *want,
+			      struct fault *reterr)
+{
+	return conntrack_forget(address, want, reterr);
+}
 
 static int open_kernel(struct manager *m, struct fault *reterr)
 {
 	const struct apply_nat ops = {
-		.sync = nat_ops_sync, .forget = nat_ops_forget, .userdata = m};
+		.sync = sync_nat, .forget = forget_connections, .userdata = m};
 	char path[512];
 	int r;
 
@@ -576,6 +596,12 @@ static int open_kernel(struct manager *m, struct fault *reterr)
 	if (r < 0)
 		return r;
 	r = watch_open(&m->watch, reterr);
+	if (r < 0)
+		return r;
+	r = nft_watch_open(PLAN_TABLE, &m->nft_watch, reterr);
+	if (r < 0)
+		return r;
+	r = nat_open(&m->nat, reterr);
 	if (r < 0)
 		return r;
 	runtime_path(STATE_FILE, path, sizeof(path));
@@ -666,6 +692,10 @@ static int start(struct manager *m, struct fault *reterr)
 	r = sd_event_add_io(m->event, &m->events, watch_fd(m->watch), EPOLLIN, on_event, m);
 	if (r < 0)
 		return fault_errno(reterr, r, "listen to the kernel");
+	r = sd_event_add_io(m->event, &m->nft_events, nft_watch_fd(m->nft_watch), EPOLLIN,
+			    on_nft_event, m);
+	if (r < 0)
+		return fault_errno(reterr, r, "listen to nftables");
 	r = watch_files(m);
 	if (r < 0)
 		log_say(m->log, LOG_WARNING, NULL,
@@ -767,7 +797,10 @@ void manager_free(struct manager *m)
 	for (size_t i = 0; i < ARRAY_SIZE(m->signals); i++)
 		sd_event_source_unref(m->signals[i]);
 	sd_event_unref(m->event);
+	sd_event_source_unref(m->nft_events);
+	nft_watch_close(m->nft_watch);
 	applier_close(m->applier);
+	nat_close(m->nat);
 	watch_close(m->watch);
 	rtnl_close(m->nl);
 	plan_done(&m->plan);

@@ -16,6 +16,7 @@ enum {
 	OPTION_STATUS,
 	OPTION_JSON,
 	OPTION_WATCH,
+	OPTION_DOCTOR,
 	OPTION_REMOVE,
 	OPTION_IMPORT_S46,
 	OPTION_INTERFACE_ID,
@@ -33,6 +34,7 @@ static const struct option long_options[] = {
 	{"watch", no_argument, NULL, OPTION_WATCH},
 	{"import-s46", required_argument, NULL, OPTION_IMPORT_S46},
 	{"interface-id", required_argument, NULL, OPTION_INTERFACE_ID},
+	{"doctor", no_argument, NULL, OPTION_DOCTOR},
 	{"remove", no_argument, NULL, OPTION_REMOVE},
 	{"help", no_argument, NULL, OPTION_HELP},
 	{"version", no_argument, NULL, OPTION_VERSION},
@@ -48,6 +50,7 @@ void options_help(void)
 	       "\n"
 	       "  --config FILE          read FILE instead of /etc/maped.conf\n"
 	       "  --status [--json]      what the running maped is doing; --watch repeats it\n"
+	       "  --doctor               what keeps MAP-E from working here, and what mends it\n"
 	       "  --check-config         check the configuration: FILE:LINE: what is wrong\n"
 	       "  --calc PREFIX          the MAP-E parameters of an IPv6 prefix\n"
 	       "  --print-plan [PREFIX]  what maped would set up, for PREFIX or for this line\n"
@@ -132,6 +135,8 @@ static int take_option(struct options *options, int option, char *argv[])
 	case OPTION_INTERFACE_ID:
 		options->iid_format = optarg;
 		return 0;
+	case OPTION_DOCTOR:
+		return set_command(options, COMMAND_DOCTOR);
 	case OPTION_REMOVE:
 		return set_command(options, COMMAND_REMOVE);
 	case OPTION_HELP:

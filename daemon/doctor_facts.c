@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/doctor_facts.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <systemd/sd-bus.h>
+#include <unistd.h>
+
+#include "daemon/machine.h"
+#include "daemon/query.h"
+#include "lib/kernel/link.h"
+
+DEFINE_CLEANUP(FILE *, fclose);
+DEFINE_CLEANUP(sd_bus *, sd_bus_flush_close_unref);
+
+/* ---- files ------------------------------------------------------------------------------- */
+
+static bool read_number(const char *path, uint64_t *ret)
+{
+	_cleanup_(fclose_p) FILE *file = fopen(path, "re");
+
+	return file && fscanf(file, "%" SCNu64, ret) == 1;
+}
+
+static bool file_has(const char *path, const char *word)
+{
+	_cleanup_(fclose_p) FILE *file = fopen(path, "re");
+	char line[1024];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (strstr(line, word))
+			return true;
+	return false;
+}
+
+/* A line that begins so: a comment does not. */
+static bool file_says(const char *path, const char *setting)
+{
+	_cleanup_(fclose_p) FILE *file = fopen(path, "re");
+	char line[1024];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (strncmp(line, setting, strlen(setting)) == 0)
+			return true;
+	return false;
+}
+
+/* A module is there when it is loaded, built in, or installed for this kernel. */
+static enum presence module_presence(const char *release, const char *name)
+{
+	char path[512], word[80];
+
+	snprintf(path, sizeof(path), "/sys/module/%s", name);
+	if (access(path, F_OK) == 0)
+		return PRESENCE_YES;
+	snprintf(word, sizeof(word), "/%s.ko", name);
+	snprintf(path, sizeof(path), "/lib/modules/%s/modules.builtin", release);
+	if (file_has(path, word))
+		return PRESENCE_YES;
+	snprintf(path, sizeof(path), "/lib/modules/%s/modules.dep", release);
+	if (access(path, F_OK) < 0)
+		return PRESENCE_UNKNOWN;
+	return file_has(path, word) ? PRESENCE_YES : PRESENCE_NO;
+}
+
+static void gather_kernel(struct doctor_facts *facts)
+{
+	struct utsname name;
+	uint64_t forwarding = 0;
+
+	if (uname(&name) == 0) {
+		snprintf(facts->kernel, sizeof(facts->kernel), "%s", name.release);
+		facts->ip6_tunnel = module_presence(name.release, "ip6_tunnel");
+		facts->nf_tables = module_presence(name.release, "nf_tables");
+	}
+	facts->forwarding = read_number("/proc/sys/net/ipv4/ip_forward", &forwarding) && forwarding;
+	if (!read_number("/proc/sys/net/netfilter/nf_conntrack_count", &facts->conntrack_count) ||
+	    !read_number("/proc/sys/net/netfilter/nf_conntrack_max", &facts->conntrack_max))
+		facts->conntrack_max = 0;
+}
+
+static uint64_t interface_number(const char *format, const char *interface)
+{
+	char path[128];
+	uint64_t number = 0;
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+	snprintf(path, sizeof(path), format, interface);
+#pragma GCC diagnostic pop
+	return read_number(path, &number) ? number : 0;
+}
+
+static int gather_tunnel(struct rtnl *nl, struct doctor_facts *facts, struct fault *reterr)
+{
+	const struct map_settings *map = &facts->settings->map;
+	uint64_t own, all;
+	int r;
+
+	r = link_by_name(nl, map->tunnel, &facts->tunnel, reterr);
+	if (r < 0)
+		return r;
+	facts->tunnel_found = r > 0;
+	if (!facts->tunnel_found)
+		return 0;
+	facts->tunnel_sent =
+		interface_number("/sys/class/net/%s/statistics/tx_packets", map->tunnel);
+	facts->tunnel_received =
+		interface_number("/sys/class/net/%s/statistics/rx_packets", map->tunnel);
+	/* The kernel takes the higher of the two (include/linux/inetdevice.h IN_DEV_RPFILTER). */
+	own = interface_number("/proc/sys/net/ipv4/conf/%s/rp_filter", map->tunnel);
+	all = interface_number("/proc/sys/net/ipv4/conf/%s/rp_filter", "all");
+	facts->rp_filter_strict = MAX_OF(own, all) == 1;
+	if (map->mtu)
+		facts->wanted_mtu = map->mtu;
+	else if (facts->snapshot.wan_found && map->tunnel_mode == TUNNEL_CREATE)
+		facts->wanted_mtu = facts->snapshot.wan_mtu - PLAN_ENCAPSULATION;
+	return 0;
+}
+
+/* ---- other programs ---------------------------------------------------------------------- */
+
+static enum presence owned(sd_bus *bus, const char *name)
+{
+	int r = sd_bus_get_name_creds(bus, name, 0, NULL);
+
+	return r >= 0 ? PRESENCE_YES : PRESENCE_NO;
+}
+
+static bool drop_in_spares_us(const char *directory)
+{
+	DIR *dir = opendir(directory);
+	struct dirent *entry;
+	char path[1024];
+	bool found = false;
+
+	while (dir && !found && (entry = readdir(dir))) {
+		snprintf(path, sizeof(path), "%s/%s", directory, entry->d_name);
+		found = file_says(path, "ManageForeignRoutes=no");
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+static void gather_networkd(sd_bus *bus, struct doctor_facts *facts)
+{
+	static const char *const directories[] = {
+		"/etc/systemd/networkd.conf.d", "/run/systemd/networkd.conf.d",
+		"/usr/local/lib/systemd/networkd.conf.d", "/usr/lib/systemd/networkd.conf.d"};
+
+	facts->networkd = owned(bus, "org.freedesktop.network1");
+	facts->networkd_spares_us = PRESENCE_NO;
+	if (file_says("/etc/systemd/networkd.conf", "ManageForeignRoutes=no"))
+		facts->networkd_spares_us = PRESENCE_YES;
+	for (size_t i = 0; i < ARRAY_SIZE(directories); i++)
+		if (drop_in_spares_us(directories[i]))
+			facts->networkd_spares_us = PRESENCE_YES;
+}
+
+static void gather_manager(sd_bus *bus, struct doctor_facts *facts)
+{
+	sd_bus_message *reply = NULL;
+	const char *device;
+	int managed = 0;
+
+	facts->manager = owned(bus, "org.freedesktop.NetworkManager");
+	if (facts->manager != PRESENCE_YES || !facts->tunnel_found)
+		return;
+	if (sd_bus_call_method(bus, "org.freedesktop.NetworkManager",
+			       "/org/freedesktop/NetworkManager", "org.freedesktop.NetworkManager",
+			       "GetDeviceByIpIface", NULL, &reply, "s",
+			       facts->settings->map.tunnel) >= 0 &&
+	    sd_bus_message_read(reply, "o", &device) >= 0 &&
+	    sd_bus_get_property_trivial(bus, "org.freedesktop.NetworkManager", device,
+					"org.freedesktop.NetworkManager.Device", "Managed", NULL,
+					'b', &managed) >= 0)
+		facts->manager_spares_us = managed ? PRESENCE_NO : PRESENCE_YES;
+	sd_bus_message_unref(reply);
+}
+
+static void gather_firewalld(sd_bus *bus, struct doctor_facts *facts)
+{
+	sd_bus_message *reply = NULL;
+	const char *zone;
+
+	facts->firewalld = owned(bus, "org.fedoraproject.FirewallD1");
+	if (facts->firewalld != PRESENCE_YES)
+		return;
+	if (sd_bus_call_method(bus, "org.fedoraproject.FirewallD1", "/org/fedoraproject/FirewallD1",
+			       "org.fedoraproject.FirewallD1.zone", "getZoneOfInterface", NULL,
+			       &reply, "s", facts->settings->map.tunnel) >= 0 &&
+	    sd_bus_message_read(reply, "s", &zone) >= 0)
+		snprintf(facts->zone, sizeof(facts->zone), "%s", zone);
+	else
+		facts->firewalld = PRESENCE_UNKNOWN;
+	sd_bus_message_unref(reply);
+}
+
+/* networkd writes the DUID of a lease as text; its first word is the type. */
+static void gather_duid(struct doctor_facts *facts)
+{
+	_cleanup_(fclose_p) FILE *file = NULL;
+	char path[64], line[512];
+
+	snprintf(path, sizeof(path), "/run/systemd/netif/links/%d", facts->snapshot.wan_index);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file)) {
+		if (strncmp(line, "DHCP6_CLIENT_DUID=", 18) != 0)
+			continue;
+		if (strstr(line, "DUID-LLT"))
+			snprintf(facts->duid, sizeof(facts->duid), "link-layer-time");
+		else if (strstr(line, "DUID-LL"))
+			snprintf(facts->duid, sizeof(facts->duid), "link-layer");
+		else if (strstr(line, "DUID-EN"))
+			snprintf(facts->duid, sizeof(facts->duid), "vendor");
+		else if (strstr(line, "DUID-UUID"))
+			snprintf(facts->duid, sizeof(facts->duid), "uuid");
+		return;
+	}
+}
+
+static void gather_programs(struct doctor_facts *facts)
+{
+	_cleanup_(sd_bus_flush_close_unref_p) sd_bus *bus = NULL;
+	_cleanup_text_ struct text plain = TEXT_INIT, json = TEXT_INIT;
+
+	facts->daemon = query_ask(&plain, &json) == 0 ? PRESENCE_YES : PRESENCE_NO;
+	facts->docker = access("/sys/class/net/docker0", F_OK) == 0 ? PRESENCE_YES : PRESENCE_NO;
+	gather_duid(facts);
+	if (sd_bus_open_system(&bus) < 0)
+		return;
+	gather_networkd(bus, facts);
+	gather_manager(bus, facts);
+	gather_firewalld(bus, facts);
+}
+
+int doctor_facts_gather(const struct setup *setup, struct doctor_facts *ret, struct fault *reterr)
+{
+	_cleanup_(rtnl_close_p) struct rtnl *nl = NULL;
+	int r;
+
+	*ret = (struct doctor_facts){.settings = &setup->settings};
+	gather_kernel(ret);
+	r = rtnl_open(&nl, reterr);
+	if (r < 0)
+		return r;
+	r = machine_look(nl, setup, &ret->snapshot, &ret->wan, &ret->decision, reterr);
+	if (r < 0)
+		return r;
+	r = gather_tunnel(nl, ret, reterr);
+	if (r < 0)
+		return r;
+	ret->survey_known = nft_survey_read(PLAN_TABLE, &ret->survey, NULL) == 0;
+	gather_programs(ret);
+	return 0;
+}
+
+void doctor_facts_done(struct doctor_facts *facts)
+{
+	snapshot_done(&facts->snapshot);
+}

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Each finding of maped --doctor, provoked by the facts that lead to it; and silence without. */
+#include <net/if.h>
+#include <netinet/in.h>
+
+#include <linux/ip6_tunnel.h>
+#include <linux/netfilter.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "daemon/doctor.h"
+#include "lib/base/macro.h"
+
+static struct settings settings;
+
+static void healthy(struct doctor_facts *facts)
+{
+	memset(facts, 0, sizeof(*facts));
+	settings_defaults(&settings);
+	facts->settings = &settings;
+	snprintf(facts->kernel, sizeof(facts->kernel), "6.1.0-40-amd64");
+	facts->ip6_tunnel = facts->nf_tables = facts->daemon = PRESENCE_YES;
+	facts->networkd = facts->networkd_spares_us = PRESENCE_YES;
+	facts->manager = facts->firewalld = facts->docker = PRESENCE_NO;
+	facts->wan = (struct wan_view){.found = true, .name = "wan0", .up = true};
+	facts->decision.state = STATE_UP;
+	facts->decision.choice.verdict = VERDICT_CHOSEN;
+	facts->tunnel_found = true;
+	snprintf(facts->tunnel.name, sizeof(facts->tunnel.name), "map0");
+	snprintf(facts->tunnel.kind, sizeof(facts->tunnel.kind), "ip6tnl");
+	facts->tunnel.tunnel.flags = IP6_TNL_F_IGN_ENCAP_LIMIT;
+	facts->tunnel.mtu = facts->wanted_mtu = 1460;
+	facts->tunnel_sent = 1000;
+	facts->tunnel_received = 900;
+	facts->forwarding = true;
+	facts->survey_known = true;
+	facts->conntrack_count = 100;
+	facts->conntrack_max = 65536;
+	snprintf(facts->duid, sizeof(facts->duid), "link-layer");
+}
+
+static struct nft_survey_chain *add_chain(struct doctor_facts *facts, uint32_t hook, int priority)
+{
+	struct nft_survey_chain *chain = &facts->survey.chains[facts->survey.count++];
+
+	chain->family = NFPROTO_IPV4;
+	snprintf(chain->table, sizeof(chain->table), "foreign");
+	snprintf(chain->name, sizeof(chain->name), "THEIRS");
+	chain->hook = hook;
+	chain->priority = priority;
+	return chain;
+}
+
+static void bad_kernel(struct doctor_facts *facts)
+{
+	snprintf(facts->kernel, sizeof(facts->kernel), "6.12.68+deb13-amd64");
+}
+
+static void no_ip6_tunnel(struct doctor_facts *facts)
+{
+	facts->ip6_tunnel = PRESENCE_NO;
+}
+
+static void no_nf_tables(struct doctor_facts *facts)
+{
+	facts->nf_tables = PRESENCE_NO;
+}
+
+static void no_forwarding(struct doctor_facts *facts)
+{
+	facts->forwarding = false;
+}
+
+static void conntrack_full(struct doctor_facts *facts)
+{
+	facts->conntrack_count = 60000;
+}
+
+static void no_wan(struct doctor_facts *facts)
+{
+	facts->wan.found = false;
+	facts->decision.state = STATE_WAITING_WAN;
+	facts->decision.choice.verdict = VERDICT_NO_PREFIX;
+}
+
+static void no_prefix(struct doctor_facts *facts)
+{
+	facts->decision.state = STATE_WAITING_PREFIX;
+	facts->decision.choice.verdict = VERDICT_NO_PREFIX;
+}
+
+static void no_link(struct doctor_facts *facts)
+{
+	facts->decision.state = STATE_WAITING_CARRIER;
+}
+
+static void set_verdict(struct doctor_facts *facts, enum state state, enum verdict verdict,
+			const char *prefix)
+{
+	facts->decision.state = state;
+	facts->decision.choice.verdict = verdict;
+	assert_int_equal(prefix6_parse(prefix, &facts->decision.choice.prefix), 0);
+}
+
+static void no_rule(struct doctor_facts *facts)
+{
+	set_verdict(facts, STATE_NO_RULE, VERDICT_NO_RULE, "2400:4052:f000::/64");
+}
+
+static void other_provider(struct doctor_facts *facts)
+{
+	no_rule(facts);
+	snprintf(facts->decision.choice.other_provider,
+		 sizeof(facts->decision.choice.other_provider), "ocn");
+}
+
+static void closed_network(struct doctor_facts *facts)
+{
+	set_verdict(facts, STATE_CLOSED_NETWORK, VERDICT_CLOSED_NETWORK, "2408:210::/64");
+}
+
+static void ocn_without_mape(struct doctor_facts *facts)
+{
+	set_verdict(facts, STATE_OCN_WITHOUT_MAPE, VERDICT_OCN_WITHOUT_MAPE, "2409:10::/64");
+}
+
+static void gateway(struct doctor_facts *facts)
+{
+	facts->decision.choice.gateway_in_front = true;
+}
+
+static void wrong_duid(struct doctor_facts *facts)
+{
+	snprintf(facts->duid, sizeof(facts->duid), "vendor");
+}
+
+static void no_tunnel(struct doctor_facts *facts)
+{
+	facts->tunnel_found = false;
+}
+
+static void encap_limit(struct doctor_facts *facts)
+{
+	facts->tunnel.tunnel.flags = 0;
+}
+
+static void wrong_mtu(struct doctor_facts *facts)
+{
+	facts->tunnel.mtu = 1452;
+}
+
+static void no_answer(struct doctor_facts *facts)
+{
+	facts->tunnel_received = 0;
+}
+
+static void strict_filter(struct doctor_facts *facts)
+{
+	facts->rp_filter_strict = true;
+}
+
+static void foreign_route(struct doctor_facts *facts)
+{
+	facts->snapshot.foreign_count = 1;
+	snprintf(facts->snapshot.foreign[0].interface, sizeof(facts->snapshot.foreign[0].interface),
+		 "eth9");
+}
+
+static void foreign_nat(struct doctor_facts *facts)
+{
+	struct nft_survey_chain *chain = add_chain(facts, NF_INET_POST_ROUTING, -10);
+
+	chain->nat = chain->translates = true;
+}
+
+static void docker(struct doctor_facts *facts)
+{
+	facts->docker = PRESENCE_YES;
+	add_chain(facts, NF_INET_FORWARD, 0)->drops = true;
+}
+
+static void networkd(struct doctor_facts *facts)
+{
+	facts->networkd_spares_us = PRESENCE_NO;
+}
+
+static void manager(struct doctor_facts *facts)
+{
+	facts->manager = PRESENCE_YES;
+	facts->manager_spares_us = PRESENCE_NO;
+}
+
+static void firewalld(struct doctor_facts *facts)
+{
+	facts->firewalld = PRESENCE_YES;
+}
+
+static void not_running(struct doctor_facts *facts)
+{
+	facts->daemon = PRESENCE_NO;
+}
+
+static const struct {
+	const char *name;
+	void (*spoil)(struct doctor_facts *facts);
+	enum severity severity;
+	const char *says; /* part of the sentence or the command */
+} illnesses[] = {
+	{"kernel-known-bad", bad_kernel, SEVERITY_PROBLEM, "6.12.68"},
+	{"kernel-ip6-tunnel", no_ip6_tunnel, SEVERITY_PROBLEM, "ip6_tunnel"},
+	{"kernel-nf-tables", no_nf_tables, SEVERITY_PROBLEM, "nf_tables"},
+	{"forwarding-off", no_forwarding, SEVERITY_PROBLEM, "ip_forward=1"},
+	{"conntrack-full", conntrack_full, SEVERITY_WARNING, "60000"},
+	{"wan-missing", no_wan, SEVERITY_PROBLEM, "wan0"},
+	{"wan-no-link", no_link, SEVERITY_PROBLEM, "wan0"},
+	{"wan-no-prefix", no_prefix, SEVERITY_PROBLEM, "wan0"},
+	{"prefix-no-rule", no_rule, SEVERITY_PROBLEM, "map.rules"},
+	{"prefix-other-provider", other_provider, SEVERITY_PROBLEM, "ocn"},
+	{"prefix-closed-network", closed_network, SEVERITY_PROBLEM, "closed network"},
+	{"prefix-ocn-without-mape", ocn_without_mape, SEVERITY_PROBLEM, "OCN"},
+	{"gateway-in-front", gateway, SEVERITY_WARNING, "home gateway"},
+	{"duid-type", wrong_duid, SEVERITY_WARNING, "vendor"},
+	{"tunnel-missing", no_tunnel, SEVERITY_PROBLEM, "journal"},
+	{"tunnel-encap-limit", encap_limit, SEVERITY_PROBLEM, "encaplimit none"},
+	{"tunnel-mtu", wrong_mtu, SEVERITY_WARNING, "mtu 1460"},
+	{"tunnel-no-answer", no_answer, SEVERITY_PROBLEM, "1000 packets"},
+	{"rp-filter-strict", strict_filter, SEVERITY_WARNING, "rp_filter=2"},
+	{"foreign-default-route", foreign_route, SEVERITY_WARNING, "eth9"},
+	{"foreign-nat", foreign_nat, SEVERITY_WARNING, "THEIRS"},
+	{"forward-drop", docker, SEVERITY_WARNING, "DOCKER-USER"},
+	{"networkd-foreign", networkd, SEVERITY_WARNING, "ManageForeignRoutes=no"},
+	{"networkmanager-tunnel", manager, SEVERITY_WARNING, "nmcli"},
+	{"firewalld-zone", firewalld, SEVERITY_WARNING, "--change-interface=map0"},
+	{"daemon-not-running", not_running, SEVERITY_PROBLEM, "systemctl"},
+};
+
+static void test_a_healthy_box_has_no_findings(void **state)
+{
+	_cleanup_text_ struct text text = TEXT_INIT;
+	struct doctor_facts facts;
+	struct findings findings;
+
+	healthy(&facts);
+	doctor_judge(&facts, &findings);
+	assert_int_equal(findings.count, 0);
+	doctor_print(&findings, &text);
+	assert_string_equal(text_get(&text), "nothing found that keeps MAP-E from working\n");
+}
+
+static void test_each_illness_is_found_alone(void **state)
+{
+	struct doctor_facts facts;
+	struct findings findings;
+
+	for (size_t i = 0; i < ARRAY_SIZE(illnesses); i++) {
+		_cleanup_text_ struct text text = TEXT_INIT;
+
+		healthy(&facts);
+		illnesses[i].spoil(&facts);
+		doctor_judge(&facts, &findings);
+		if (findings.count != 1 || strcmp(findings.list[0].name, illnesses[i].name) != 0)
+			fail_msg("%s: %zu findings, first %s", illnesses[i].name, findings.count,
+				 findings.count ? findings.list[0].name : "none");
+		assert_int_equal(findings.list[0].severity, illnesses[i].severity);
+		doctor_print(&findings, &text);
+		if (!strstr(text_get(&text), illnesses[i].says))
+			fail_msg("\"%s\" does not say \"%s\"", text_get(&text), illnesses[i].says);
+	}
+}
+
+static void test_harmless_neighbours_are_left_alone(void **state)
+{
+	struct doctor_facts facts;
+	struct findings findings;
+
+	healthy(&facts);
+	/* firewalld's masquerade comes later (110); a NAT chain without rules takes nothing. */
+	add_chain(&facts, NF_INET_POST_ROUTING, 110)->nat = true;
+	facts.survey.chains[0].translates = true;
+	add_chain(&facts, NF_INET_POST_ROUTING, 100)->nat = true;
+	add_chain(&facts, NF_INET_LOCAL_IN, 0)->drops = true;
+	doctor_judge(&facts, &findings);
+	assert_int_equal(findings.count, 0);
+}
+
+static void test_problems_come_first(void **state)
+{
+	_cleanup_text_ struct text text = TEXT_INIT;
+	struct doctor_facts facts;
+	struct findings findings;
+
+	healthy(&facts);
+	conntrack_full(&facts);
+	not_running(&facts);
+	doctor_judge(&facts, &findings);
+	doctor_print(&findings, &text);
+	assert_memory_equal(text_get(&text), "problem [daemon-not-running]", 28);
+	assert_non_null(strstr(text_get(&text), "\nwarning [conntrack-full]"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_healthy_box_has_no_findings),
+		cmocka_unit_test(test_each_illness_is_found_alone),
+		cmocka_unit_test(test_harmless_neighbours_are_left_alone),
+		cmocka_unit_test(test_problems_come_first),
+	};
+
+	return cmocka_run_group_tests_name("doctor", tests, NULL, NULL);
+}

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Runs scenarios, each in a box of its own, and says how each went."""
+import argparse
+import ctypes
+import os
+import sys
+import time
+import traceback
+
+sys.dont_write_bytecode = True
+
+import box as boxes  # noqa: E402
+
+
+class Skip(Exception):
+    """The machine lacks what a scenario needs."""
+
+
+class Failure(Exception):
+    pass
+
+
+def need(condition, why, *details):
+    if not condition:
+        raise Failure(why % details if details else why)
+
+
+def same(got, wanted, what):
+    need(got == wanted, "%s: %s, not %s", what, got, wanted)
+
+
+SCENARIOS = []
+
+
+def scenario(function):
+    SCENARIOS.append(function)
+    return function
+
+
+def long_form(function):
+    """Takes minutes: only with --long."""
+    function.long_form = True
+    return function
+
+
+LINES = {  # style: passed, failed, skipped
+    "plain": ("ok %s", "not ok %s: %s", "skip %s: %s"),
+    "cmocka": ("[       OK ] %s", "[  FAILED  ] %s\n[  ERROR   ] --- %s", "[  SKIPPED ] %s\n%s"),
+}
+
+
+class Options:
+    pass
+
+
+options = Options()
+
+
+def note(text):
+    """A measured figure."""
+    print("# " + text, flush=True)
+
+
+def quantile(values, fraction):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(fraction * len(ordered)))]
+
+
+def parse(description, add=None):
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--build", default=os.path.join(root, "build"), help="build directory (default: %(default)s)")
+    parser.add_argument("--maped", help="the program (default: daemon/maped of the build directory)")
+    parser.add_argument("--long", action="store_true", help="the long form, which takes an hour")
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="of random schedules")
+    parser.add_argument("--style", choices=sorted(LINES), default="plain")
+    parser.add_argument("--keep-going", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("scenarios", nargs="*", metavar="NAME", help="only these (part of the name)")
+    if add:
+        add(parser)
+    parser.parse_args(namespace=options)
+    options.maped = options.maped or os.path.join(options.build, "daemon", "maped")
+    options.root = root
+
+
+def result(word, name, why=""):
+    line = LINES[options.style][("ok", "not ok", "skip").index(word)]
+    print(line % (name, why) if line.count("%s") == 2 else line % name, flush=True)
+
+
+def run_one(function, directory):
+    name = function.__name__
+    box, started = None, time.monotonic()
+    try:
+        box = boxes.Box(options.maped, directory, name)
+        function(box)
+    except Skip as skip:
+        result("skip", name, str(skip))
+        return True
+    except Exception as error:  # a test that breaks has failed, whatever broke it
+        where = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.name == name]
+        line = "line %d, " % where[-1].lineno if where else ""
+        result("not ok", name, " ".join(("%s%s" % (line, error) if isinstance(error, Failure) else "%s%s: %s" % (
+            line, type(error).__name__, error)).split()))
+        if box and box.maped:
+            print("--- what maped said\n" + box.maped.log()[-3000:], file=sys.stderr)
+        return False
+    finally:
+        if box:
+            box.close()
+    result("ok", name)
+    if os.environ.get("MAPED_TEST_TIMES"):
+        note("%s took %.1f s" % (name, time.monotonic() - started))
+    return True
+
+
+def why_impossible():
+    """The reason why no scenario can run here, or None."""
+    if os.geteuid() != 0:
+        return "needs root, for network namespaces of its own"
+    if not os.access(options.maped, os.X_OK):
+        return "%s is not there: build first" % options.maped
+    if boxes.libc.unshare(0x40000000) < 0:
+        return "cannot make a network namespace: " + os.strerror(ctypes.get_errno())
+    return None
+
+
+def main(name):
+    """The exit status: 0 all passed, 1 some failed, 77 nothing could run."""
+    why = why_impossible()
+    if why:
+        result("skip", name, why)
+        return 77
+    directory = boxes.own_mounts()
+    passed = True
+    for function in SCENARIOS:
+        if options.scenarios and not any(part in function.__name__ for part in options.scenarios):
+            continue
+        if getattr(function, "long_form", False) and not options.long:
+            continue
+        passed &= run_one(function, directory)
+    return 0 if passed else 1

@@ -9,6 +9,9 @@
 /* The failover route stands behind MAP-E's default route by this much. */
 #define FAILOVER_METRIC_STEP 1024u
 
+/* port = "auto" leaves these to services that ask for them by number. */
+#define WELL_KNOWN_PORTS 1024
+
 /* ---- forwards ---------------------------------------------------------------------------- */
 
 static bool ranges_overlap(struct port_range a, struct port_range b)
@@ -63,6 +66,7 @@ int plan_forward_ports(const struct settings *settings, size_t index, const stru
 		       struct port_range *ret)
 {
 	const struct forward *forward = &settings->forwards[index];
+	bool has_high = portset_nth(set, portset_count(set) - 1) >= WELL_KNOWN_PORTS;
 	unsigned int ahead = 0; /* auto forwards before this one in the file */
 
 	if (forward->kind != FORWARD_AUTO)
@@ -72,7 +76,8 @@ int plan_forward_ports(const struct settings *settings, size_t index, const stru
 	for (unsigned int n = 0; n < portset_count(set); n++) {
 		uint16_t port = portset_nth(set, n);
 
-		if (port == 0 || port_is_settled(settings, set, port))
+		if (port == 0 || (has_high && port < WELL_KNOWN_PORTS) ||
+		    port_is_settled(settings, set, port))
 			continue;
 		if (ahead-- == 0) {
 			*ret = (struct port_range){port, port};

@@ -155,7 +155,7 @@ int command_print_plan(const struct options *options)
 	fputs(text_get(&complaints), stderr);
 	plan_print(&plan, &out);
 	fputs(text_get(&out), stdout);
-	return EXIT_SUCCESS;
+	return text_get(&complaints)[0] ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 int command_import(const struct options *options)

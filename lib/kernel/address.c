@@ -270,6 +270,17 @@ int address_ensure(struct rtnl *nl, const struct plan_address *want, size_t coun
 	return r < 0 ? r : changed;
 }
 
+/* 1 when the kernel still shows it, 0 when not. */
+static int still_stands(struct rtnl *nl, const struct address_info *address)
+{
+	_cleanup_address_list_ struct address_list have = {0};
+	int r = address_list_read(nl, address->family, &have, NULL);
+
+	for (size_t i = 0; r == 0 && i < have.count; i++)
+		r = same_address(&have.list[i], address);
+	return r;
+}
+
 static int remove_one(struct rtnl *nl, const struct address_info *address, struct fault *reterr)
 {
 	char text[ADDRESS_TEXT_MAX], name[IFNAMSIZ] = "?";
@@ -279,8 +290,8 @@ static int remove_one(struct rtnl *nl, const struct address_info *address, struc
 	(void)if_indextoname((unsigned int)address->index, name);
 	r = rtnl_change(nl, delete_message(address), &fault, "delete address %s dev %s",
 			address_format(address, text), name);
-	/* Gone by itself meanwhile, or with its interface. */
-	if (r == -EADDRNOTAVAIL || r == -ENODEV)
+	/* Gone by itself meanwhile, or with its interface? */
+	if ((r == -EADDRNOTAVAIL || r == -ENODEV) && still_stands(nl, address) == 0)
 		return 0;
 	if (r < 0 && reterr)
 		*reterr = fault;

@@ -247,7 +247,7 @@ static int take_steps(struct applier *applier, const struct plan *want, const st
 	for (size_t i = 0; i < ARRAY_SIZE(steps) && (stubborn || failed == 0); i++) {
 		int r;
 
-		if (failed < 0 && steps[i] == translate)
+		if (failed < 0 && (steps[i] == translate || steps[i] == forget_connections))
 			continue;
 		r = steps[i](&run, failed == 0 ? reterr : NULL);
 		if (r >= 0)

@@ -206,6 +206,18 @@ int policy_ensure(struct rtnl *nl, const struct plan_rule *want, size_t count, s
 	return r < 0 ? r : changed;
 }
 
+/* 1 when the kernel still shows it as ours, 0 when not. */
+static int ours_still_stands(struct rtnl *nl, const struct plan_rule *rule)
+{
+	_cleanup_(rules_done) struct rules rules = {0};
+	int r = read_rules(nl, &rules, NULL);
+
+	for (size_t i = 0; r == 0 && i < rules.count; i++)
+		r = rules.list[i].protocol == PLAN_PROTOCOL && rules.list[i].plain &&
+		    same_rule(&rules.list[i].rule, rule);
+	return r;
+}
+
 static int remove_one(struct rtnl *nl, const struct policy_info *info, struct fault *reterr)
 {
 	struct fault fault = {0};
@@ -213,7 +225,8 @@ static int remove_one(struct rtnl *nl, const struct policy_info *info, struct fa
 	int r = rtnl_change(nl, delete_message(info), &fault, "delete policy rule %s",
 			    describe(&info->rule, text));
 
-	if (r == -ENOENT) /* gone by itself meanwhile */
+	/* Gone by itself meanwhile? */
+	if (r == -ENOENT && ours_still_stands(nl, &info->rule) == 0)
 		return 0;
 	if (r < 0 && reterr)
 		*reterr = fault;

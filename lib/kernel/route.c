@@ -282,13 +282,16 @@ static int remove_one(struct rtnl *nl, const struct route_info *route, struct fa
 {
 	char text[ROUTE_TEXT_MAX], name[IFNAMSIZ] = "";
 	struct fault fault = {0};
+	struct ours ours;
 	int r;
 
 	if (route->oif)
 		(void)if_indextoname((unsigned int)route->oif, name);
 	r = rtnl_change(nl, delete_message(route), &fault, "delete route %s",
 			describe(route, name, text));
-	if (r == -ESRCH || r == -ENODEV) /* gone by itself meanwhile */
+	/* Gone by itself meanwhile, or with its interface? */
+	if ((r == -ESRCH || r == -ENODEV) && read_ours(nl, &ours, NULL) == 0 &&
+	    !stands(&ours, route))
 		return 0;
 	if (r < 0 && reterr)
 		*reterr = fault;

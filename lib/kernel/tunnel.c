@@ -134,10 +134,11 @@ static bool same_tunnel(const struct link_tunnel *have, const struct plan_tunnel
 static int remove_link(struct rtnl *nl, const char *name, struct fault *reterr)
 {
 	struct fault fault = {0};
+	struct link_info link;
 	int r = rtnl_change(nl, link_message(RTM_DELLINK, name, 0), &fault, "delete tunnel %s",
 			    name);
 
-	if (r == -ENODEV)
+	if (r == -ENODEV && link_by_name(nl, name, &link, NULL) == 0) /* gone by itself */
 		return 0;
 	if (r < 0 && reterr)
 		*reterr = fault;

@@ -99,6 +99,33 @@ void netns_assert_done(int r, const struct fault *fault, const char *file, int l
 	_fail(file, line);
 }
 
+static void print_missing(const char *mark, const char *lines, const char *from)
+{
+	while (*lines) {
+		size_t length = strcspn(lines, "\n");
+		const char *at = from;
+
+		while (*at && (strncmp(at, lines, length) != 0 ||
+			       (at[length] != '\0' && at[length] != '\n'))) {
+			at += strcspn(at, "\n");
+			at += *at == '\n';
+		}
+		if (!*at && length)
+			print_error("%s %.*s\n", mark, (int)length, lines);
+		lines += length;
+		lines += *lines == '\n';
+	}
+}
+
+void netns_assert_same_lines(const char *actual, const char *expected, const char *file, int line)
+{
+	if (strcmp(actual, expected) == 0)
+		return;
+	print_missing("unexpected:", actual, expected);
+	print_missing("missing:   ", expected, actual);
+	_fail(file, line);
+}
+
 static int count_and_fail(const struct nlmsghdr *request, void *userdata)
 {
 	struct fail_nth *fail = userdata;

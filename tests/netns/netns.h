@@ -36,6 +36,11 @@ const char *shell_output(const char *format, ...) _printf_(1, 2);
 #define assert_output(expected, ...) assert_string_equal(shell_output(__VA_ARGS__), expected)
 #define assert_empty(...)            assert_output("", __VA_ARGS__)
 
+/* Equal texts, or the test fails with the lines that only one of them has. */
+#define assert_same_lines(actual, expected) \
+	netns_assert_same_lines(actual, expected, __FILE__, __LINE__)
+void netns_assert_same_lines(const char *actual, const char *expected, const char *file, int line);
+
 /* r >= 0, or the test fails with the sentence of the fault. */
 #define assert_done(r, fault) netns_assert_done(r, &(fault), __FILE__, __LINE__)
 void netns_assert_done(int r, const struct fault *fault, const char *file, int line);

@@ -74,10 +74,10 @@ static void test_found_set_same_put_back(void **state)
 	assert_setting("net/ipv4/conf/all/rp_filter", "1");
 	written = copy_of_all();
 	assert_int_equal(sysctl_sync(want, 2, &record, state_file, &fault), 0);
-	assert_string_equal(shell_output(ALL), written);
+	assert_same_lines(shell_output(ALL), written);
 
 	assert_true(sysctl_sync(NULL, 0, &record, state_file, &fault) >= 2);
-	assert_string_equal(shell_output(ALL), before);
+	assert_same_lines(shell_output(ALL), before);
 	assert_int_equal(record.count, 0);
 	assert_int_equal(access(state_file, F_OK), -1);
 	assert_int_equal(sysctl_sync(NULL, 0, &record, state_file, &fault), 0);
@@ -100,7 +100,7 @@ static void test_originals_survive_kill(void **state)
 	assert_done(sysctl_record_load(state_file, &record, &fault), fault);
 	assert_int_equal(sysctl_sync(want, 2, &record, state_file, &fault), 0);
 	assert_done(sysctl_sync(NULL, 0, &record, state_file, &fault), fault);
-	assert_string_equal(shell_output(ALL), before);
+	assert_same_lines(shell_output(ALL), before);
 	sysctl_record_done(&record);
 }
 

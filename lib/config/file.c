@@ -8,7 +8,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define WRITABLE_BY_OTHERS (S_IWGRP | S_IWOTH)
+/* A group with the number of the owner is the owner's own (Debian's USERGROUPS): where such users work
+ * with umask 002, a checkout of theirs is group-writable and still nobody else's. */
+static bool others_can_write(const struct stat *st)
+{
+	return (st->st_mode & S_IWOTH) || ((st->st_mode & S_IWGRP) && st->st_gid != st->st_uid);
+}
 
 char *path_directory(const char *path)
 {
@@ -40,7 +45,7 @@ int directory_check(const char *path, struct fault *reterr)
 	}
 	if (!S_ISDIR(st.st_mode))
 		return fault_set(reterr, -ENOTDIR, "is not a directory");
-	if (st.st_mode & WRITABLE_BY_OTHERS)
+	if (others_can_write(&st))
 		return fault_set(reterr, -EPERM, "can be written by others: chmod go-w %s", path);
 	return owner_check(&st, path, reterr);
 }
@@ -135,7 +140,7 @@ int file_read(const char *path, size_t max, char **ret, size_t *ret_size, struct
 	fd = open_regular(path, &st, reterr);
 	if (fd < 0)
 		return fd;
-	if (st.st_mode & WRITABLE_BY_OTHERS)
+	if (others_can_write(&st))
 		return fault_set(reterr, -EPERM, "can be written by others: chmod go-w %s", path);
 	r = owner_check(&st, path, reterr);
 	if (r < 0)

@@ -392,13 +392,13 @@ print(ipv4, psid, ce, socket.inet_ntop(socket.AF_INET6, rule.br), len(mape.ports
 # box FILE: everything that maped must leave as it was. Running lifetimes and counters are not part of it.
 box() {
   {
-    echo "== links"; ip -d link show | sed -E 's/ (tx|rx)queues? [0-9]+//g; s/(gc_timer|hello_timer|tcn_timer|topology_change_timer) +[0-9.]+//g'
+    echo "== links"; ip -d link show | sed -E 's/ (tx|rx)queues? [0-9]+//g; s/[a-z_]+_timer +[0-9.]+//g'
     echo "== addresses"; ip addr show | sed -E 's/valid_lft [0-9]+sec/valid_lft N/; s/preferred_lft [0-9]+sec/preferred_lft N/'
     echo "== routes"; { ip -4 route show table all; ip -6 route show table all; } | sed -E 's/ expires [0-9]+sec//; /^multicast ff00/d' | sort
     echo "== rules"; ip -4 rule show; ip -6 rule show
     echo "== nft"; nft -s list ruleset
     echo "== sysctl"; sysctl -a 2>/dev/null | grep -E '^net\.' |
-      grep -vE 'nf_conntrack_count|conntrack_buckets|\.stat_refresh|^net\.netfilter\.nf_log|mtu_expires|hop_limit|base_reachable_time_ms|retrans_time_ms'
+      grep -vE 'nf_conntrack_count|conntrack_buckets|\.stat_refresh|^net\.netfilter\.nf_log|mtu_expires|hop_limit|base_reachable_time_ms|gc_stale_time|retrans_time_ms'
   } >"$1"
 }
 

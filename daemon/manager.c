@@ -27,6 +27,7 @@
 #include "daemon/state.h"
 #include "daemon/status.h"
 #include "daemon/usage.h"
+#include "daemon/usage_tally.h"
 #include "lib/base/backoff.h"
 #include "lib/config/config.h"
 #include "lib/kernel/apply.h"
@@ -65,6 +66,7 @@ struct manager {
 	struct watch *watch;
 	struct nft_watch *nft_watch; /* NULL: the kernel has no nftables yet */
 	struct nat *nat;
+	struct conntrack *conntrack;
 	struct applier *applier;
 
 	struct setup *setup;         /* what the owner wants now */
@@ -433,8 +435,32 @@ static void reload(struct manager *m)
 	status_ready(&m->status);
 }
 
+static void count_ports(struct manager *m, const struct map_params *params)
+{
+	_cleanup_(usage_tally_free_p) struct usage_tally *tally = usage_tally_new(&params->ports);
+
+	if (tally &&
+	    conntrack_walk(m->conntrack, params->ipv4.addr, usage_tally_add, tally, NULL) == 0)
+		usage_tally_finish(tally, &m->usage);
+}
+
 static void refresh_usage(struct manager *m)
 {
+	const struct map_params *params = &m->report.choice.params;
+	struct nat_counts counts;
+
+	m->usage.read_usec = now_usec(CLOCK_BOOTTIME);
+	if (m->report.choice.verdict != VERDICT_CHOSEN) {
+		m->usage.known = false;
+		return;
+	}
+	count_ports(m, params);
+	if (nat_counts_read(m->nat, &counts, NULL) < 0)
+		return;
+	m->usage.refused = counts.refused;
+	m->usage.unmappable = counts.unmappable;
+	m->usage.leaked = counts.leaks;
+	m->usage.intruded = counts.inbound;
 }
 
 /* ---- questions --------------------------------------------------------------------------- */
@@ -582,7 +608,10 @@ static int sync_nat(void *userdata, const struct nat_plan *want, struct fault *r
 static int forget_connections(void *userdata, struct in_addr address, const struct nat_plan *want,
 			      struct fault *reterr)
 {
-	return conntrack_forget(address, want, reterr);
+	struct manager *m = userdata;
+	bool stays = want->map && want->address.addr.s_addr == address.s_addr;
+
+	return conntrack_forget(m->conntrack, address, stays ? &want->ports : NULL, reterr);
 }
 
 static int open_kernel(struct manager *m, struct fault *reterr)
@@ -602,6 +631,9 @@ static int open_kernel(struct manager *m, struct fault *reterr)
 	if (r < 0)
 		return r;
 	r = nat_open(&m->nat, reterr);
+	if (r < 0)
+		return r;
+	r = conntrack_open(&m->conntrack, reterr);
 	if (r < 0)
 		return r;
 	runtime_path(STATE_FILE, path, sizeof(path));
@@ -801,6 +833,7 @@ void manager_free(struct manager *m)
 	nft_watch_close(m->nft_watch);
 	applier_close(m->applier);
 	nat_close(m->nat);
+	conntrack_close(m->conntrack);
 	watch_close(m->watch);
 	rtnl_close(m->nl);
 	plan_done(&m->plan);

@@ -166,7 +166,7 @@ static void read_pppoe_word(struct nat_plan_pppoe *ppp, const char *key, char *v
 		ppp_forwards[ppp->forward_count++] = forward(value);
 		ppp->forwards = ppp_forwards;
 	} else if (strcmp(key, "ppp_unmappable") == 0) {
-		ppp->unmappable = ppp->divert_unmappable = strcmp(value, "true") == 0;
+		ppp->unmappable = strcmp(value, "true") == 0;
 	} else if (strcmp(key, "ppp_masquerade") == 0) {
 		ppp->masquerade = strcmp(value, "true") == 0;
 	} else if (strcmp(key, "ppp_mss") == 0) {
@@ -190,6 +190,8 @@ static void read_words(int count, char **words, struct nat_plan *plan)
 			read_map_word(plan, key, value);
 		}
 	}
+	plan->pppoe.divert_unmappable =
+		plan->pppoe.unmappable && plan->map && !portset_is_whole(&plan->ports);
 }
 
 static int run_sync(const struct nat_plan *plan)

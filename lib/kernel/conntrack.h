@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Connection tracking over ctnetlink: looking at the IPv4 entries of one external address, and
+ * deleting those that an old mapping left behind. Entries of other addresses are never read and
+ * never touched.
+ */
+#pragma once
+
+#include <netinet/in.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/fault.h"
+#include "lib/base/macro.h"
+#include "lib/map/portset.h"
+
+struct conntrack_tuple {
+	struct in_addr source, destination;
+	uint16_t source_port, destination_port; /* host order; ICMP: the identifier in both */
+};
+
+struct conntrack_entry {
+	uint8_t protocol;
+	struct conntrack_tuple original, reply; /* the reply goes to the external address */
+};
+
+struct conntrack;
+
+int conntrack_open(struct conntrack **ret, struct fault *reterr);
+void conntrack_close(struct conntrack *ct); /* takes NULL */
+DEFINE_CLEANUP(struct conntrack *, conntrack_close);
+
+/* Deletes every entry that was translated from or to address (or belongs to the router itself at
+ * that address) and whose external port or identifier is not in keep; keep NULL: all of them.
+ * Returns how many were deleted one by one (0 also when the kernel, since 6.2 or so, did all at
+ * once), or negative errno. */
+int conntrack_forget(struct conntrack *ct, struct in_addr address, const struct portset *keep,
+		     struct fault *reterr);
+
+/* Tells every entry that was translated to address (source NAT) to handler. 0 or negative errno. */
+int conntrack_walk(struct conntrack *ct, struct in_addr address,
+		   void (*handler)(void *userdata, const struct conntrack_entry *entry),
+		   void *userdata, struct fault *reterr);

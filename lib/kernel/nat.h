@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The nftables table of the two lines (lib/map/plan.h, struct nat_plan): source NAT over all ports
+ * of a MAP-E port set and no other, filtering, forwards, the guards at the tunnel, and the marks
+ * that choose between MAP-E and PPPoE.
+ *
+ * How the source NAT chooses a port: a LAN endpoint (address, port) gets a port of its own when it
+ * is first seen and keeps it (endpoint-independent mapping, RFC 4787 REQ-1). Every connection is
+ * kept in a set as (protocol, destination, port of it, our port) for as long as conntrack knows it,
+ * so that a port that is taken for one destination is seen before it is chosen, and given to others
+ * for other destinations (RFC 7857 section 3). When an endpoint's own port is taken, all others are
+ * tried in turn.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/fault.h"
+#include "lib/base/macro.h"
+#include "lib/map/plan.h"
+
+struct nat;
+
+int nat_open(struct nat **ret, struct fault *reterr);
+void nat_close(struct nat *nat); /* takes NULL; changes nothing in the kernel */
+DEFINE_CLEANUP(struct nat *, nat_close);
+
+/* Makes the table as want says; want->present false: no table. Established connections and what
+ * the maps have learnt stay, unless the shared address or the port set is another one.
+ * 1 changed, 0 already so, negative errno with the object and the kernel's words in reterr. */
+int nat_sync(struct nat *nat, const struct nat_plan *want, struct fault *reterr);
+
+/* Messages sent so far that change something. */
+uint64_t nat_changes(const struct nat *nat);
+
+/* Counted since the table was made. */
+struct nat_counts {
+	uint64_t refused;    /* new connections for which no port was free, or over host_limit */
+	uint64_t unmappable; /* of protocols without ports (RFC 7597 section 8.1) */
+	uint64_t inbound;    /* packets from the tunnel that nobody asked for */
+	uint64_t leaks;      /* packets with a foreign source that were kept from leaving */
+};
+
+/* 0, -ENOENT when there is no table, or other negative errno. */
+int nat_counts_read(struct nat *nat, struct nat_counts *ret, struct fault *reterr);
+
+/* The table as described, for tests: nft.h. NULL: no memory. */
+struct nft_table;
+struct nft_table *nat_table_new(const struct nat_plan *want);

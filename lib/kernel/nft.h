@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A vocabulary for one nftables table, and the verb that makes the kernel's table equal to it.
+ *
+ * A table is described from nothing: counters, sets and maps, chains, rules, each rule a row of
+ * expressions (linux/netfilter/nf_tables.h). An allocation that fails is remembered and told by
+ * nft_table_failed(), so that sentences need no check of their own. nft_sync() then reads what the
+ * kernel has, compares, and sends what differs in one transaction.
+ *
+ * This header and its two files (nft.c: words, nft_sync.c: reading, comparing, sending) are the
+ * only ones that know libnftnl.
+ *
+ * Registers are counted in words of 32 bits, 0 to 15: data of n octets fills the words from its
+ * register on. A verdict needs none. Keys made of several parts give each part whole words.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/fault.h"
+#include "lib/base/macro.h"
+
+/* ---- the table ----------------------------------------------------------------------------- */
+
+struct nft_table;
+struct nft_set;
+struct nft_chain;
+struct nft_rule;
+
+/* Family inet. Names and comments are copied. NULL: no memory. */
+struct nft_table *nft_table_new(const char *name, const char *comment);
+void nft_table_free(struct nft_table *table); /* takes NULL */
+DEFINE_CLEANUP(struct nft_table *, nft_table_free);
+bool nft_table_failed(const struct nft_table *table);
+void nft_table_fail(struct nft_table *table); /* the caller had no memory */
+
+void nft_add_counter(struct nft_table *table, const char *name, const char *comment);
+
+/* Data types of nft (include/datatype.h): what `nft list` shows elements as. */
+enum nft_type {
+	NFT_TYPE_VERDICT = 1,
+	NFT_TYPE_INTEGER = 4,
+	NFT_TYPE_IPV4 = 7,
+	NFT_TYPE_ETHER = 9,
+	NFT_TYPE_PROTO = 12,
+	NFT_TYPE_SERVICE = 13,
+};
+
+#define NFT_PARTS_MAX 4
+
+struct nft_set_spec {
+	const char *name, *comment;
+	enum nft_type key[NFT_PARTS_MAX];  /* unused parts 0 */
+	enum nft_type data[NFT_PARTS_MAX]; /* all 0: a set, no map */
+	bool interval;                     /* keys are ranges; one part only */
+	bool learnt;      /* filled by packets: elements are neither compared nor sent */
+	bool identity;    /* when its elements change, everything learnt is forgotten */
+	uint32_t size;    /* learnt: most elements */
+	uint32_t timeout; /* learnt: seconds; 0 = none */
+};
+
+struct nft_set *nft_add_set(struct nft_table *table, const struct nft_set_spec *spec);
+
+/* key and data: whole words per part, numbers in network order but NFT_TYPE_INTEGER. */
+void nft_add_element(struct nft_set *set, const void *key, const void *data);
+/* Maps to verdicts. */
+void nft_add_goto(struct nft_set *set, const void *key, const char *chain);
+/* Interval sets: first..last as big-endian numbers of the key's length (<= 4). Ranges must not
+ * overlap and come in ascending order. */
+void nft_add_interval(struct nft_set *set, uint32_t first, uint32_t last);
+
+enum nft_chain_kind {
+	NFT_CHAIN_PLAIN,
+	NFT_CHAIN_FILTER,
+	NFT_CHAIN_NAT,
+	NFT_CHAIN_ROUTE,
+};
+
+/* hook: NF_INET_*; plain chains ignore hook and priority. Policy is accept. */
+struct nft_chain *nft_add_chain(struct nft_table *table, const char *name, const char *comment,
+				enum nft_chain_kind kind, uint32_t hook, int32_t priority);
+/* NULL when there is none of that name. */
+struct nft_chain *nft_find_chain(const struct nft_table *table, const char *name);
+struct nft_rule *nft_add_rule(struct nft_chain *chain, const char *comment); /* comment or NULL */
+
+/* ---- expressions; each does nothing when rule is NULL ---------------------------------------- */
+
+void nft_meta(struct nft_rule *rule, uint32_t key, unsigned int to);
+void nft_set_mark(struct nft_rule *rule, unsigned int from);
+void nft_payload(struct nft_rule *rule, uint32_t base, uint32_t offset, uint32_t length,
+		 unsigned int to);
+#define NFT_NO_DIRECTION (-1)
+void nft_ct(struct nft_rule *rule, uint32_t key, int direction, unsigned int to);
+void nft_set_ct_mark(struct nft_rule *rule, unsigned int from);
+void nft_numgen(struct nft_rule *rule, bool random, uint32_t modulus, unsigned int to);
+void nft_fib_oifname(struct nft_rule *rule,
+		     unsigned int to); /* of the destination, with its mark */
+/* fib daddr [. iif] type == local, or != */
+void nft_fib_local(struct nft_rule *rule, bool of_interface, bool is_local);
+void nft_rt_mss(struct nft_rule *rule, unsigned int to); /* what the route's MTU allows */
+void nft_immediate(struct nft_rule *rule, const void *data, uint32_t length, unsigned int to);
+/* to = (from & mask) ^ xor */
+void nft_bitwise(struct nft_rule *rule, const void *mask, const void * xor, uint32_t length,
+		 unsigned int from, unsigned int to);
+/* Leaves what a map gave in word as it is; overwrites spare. A key can have such a part only so:
+ * nft 1.0.6 does not know how long the result of a map is, and `nft list` aborts. The packet's
+ * priority serves as a place to write to and read from, and is put back at once. */
+void nft_known_length(struct nft_rule *rule, unsigned int word, unsigned int spare);
+
+void nft_cmp(struct nft_rule *rule, uint32_t op, unsigned int word, const void *data,
+	     uint32_t length);
+void nft_range(struct nft_rule *rule, uint32_t op, unsigned int word, const void *first,
+	       const void *last, uint32_t length);
+
+void nft_lookup(struct nft_rule *rule, const char *set, unsigned int key);
+/* Goes on when the key is absent. Never runs what is stored with an element (nft_lookup.c). */
+void nft_lookup_absent(struct nft_rule *rule, const char *set, unsigned int key);
+void nft_map(struct nft_rule *rule, const char *map, unsigned int key, unsigned int to);
+void nft_verdict_map(struct nft_rule *rule, const char *map, unsigned int key);
+
+#define NFT_NO_DATA (~0u)
+enum nft_learn {
+	NFT_LEARN_ADD,    /* leaves an element that is there as it is */
+	NFT_LEARN_UPDATE, /* and starts its timeout anew */
+	NFT_LEARN_DELETE,
+};
+/* timeout in ms, 0 = the set's. */
+void nft_learn(struct nft_rule *rule, const char *set, enum nft_learn op, unsigned int key,
+	       unsigned int data, uint64_t timeout);
+/* Adds an element that lives as long as a connection that came by it does; at most limit of them,
+ * else the rule ends (nft_connlimit.c). */
+void nft_learn_connection(struct nft_rule *rule, const char *set, unsigned int key, uint32_t limit);
+
+void nft_counter(struct nft_rule *rule, const char *name);
+void nft_limit(struct nft_rule *rule, uint64_t per_second, uint32_t burst);
+void nft_write_mss(struct nft_rule *rule, unsigned int from); /* never raises it */
+void nft_reject(struct nft_rule *rule, uint8_t icmp_code);
+/* port or port_last NFT_NO_DATA: the port stays; random: see nf_nat_core.c get_unique_tuple() */
+void nft_snat(struct nft_rule *rule, unsigned int address, unsigned int port,
+	      unsigned int port_last, bool random);
+void nft_dnat(struct nft_rule *rule, unsigned int address, unsigned int port);
+void nft_masquerade(struct nft_rule *rule);
+void nft_accept(struct nft_rule *rule);
+void nft_drop(struct nft_rule *rule);
+void nft_return(struct nft_rule *rule);
+void nft_jump(struct nft_rule *rule, const char *chain);
+void nft_goto(struct nft_rule *rule, const char *chain);
+
+/* ---- the kernel ----------------------------------------------------------------------------- */
+
+struct nft;
+
+int nft_open(struct nft **ret, struct fault *reterr);
+void nft_close(struct nft *nft); /* takes NULL */
+DEFINE_CLEANUP(struct nft *, nft_close);
+
+/* Messages sent so far that change something. */
+uint64_t nft_changes(const struct nft *nft);
+
+/* Makes the kernel's table of that name equal to want. What packets have taught the table stays,
+ * unless an identity set differs, or a set or base chain must be made anew. want NULL: no table of
+ * this name.
+ *
+ * Returns 1 when something was changed, 0 when all was so, negative errno with the kernel's words.
+ * All or nothing: the kernel takes one transaction. */
+int nft_sync(struct nft *nft, const char *name, const struct nft_table *want, struct fault *reterr);
+
+/* Walks the elements of a set. handler gets key and data (NULL for sets) as whole words per part.
+ * 0 or negative errno; -ENOENT when there is no such set. */
+int nft_read_elements(struct nft *nft, const char *table, const char *set,
+		      void (*handler)(void *userdata, const void *key, const void *data),
+		      void *userdata, struct fault *reterr);
+
+/* Removes the elements that unwanted says true to; one that has gone by itself is no error.
+ * Returns how many, or negative errno. */
+int nft_remove_elements(struct nft *nft, const char *table, const char *set,
+			bool (*unwanted)(void *userdata, const void *key, const void *data),
+			void *userdata, struct fault *reterr);
+
+/* 0, -ENOENT or other negative errno. */
+int nft_read_counter(struct nft *nft, const char *table, const char *name, uint64_t *ret_packets,
+		     struct fault *reterr);
+
+/* The transaction that makes an absent table: for tests. The caller frees *ret. 0 or -ENOMEM. */
+int nft_table_messages(const struct nft_table *table, void **ret, size_t *ret_length);

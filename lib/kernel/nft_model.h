@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a table is made of, shared by the words (nft.c) and the comparing (nft_sync.c). Nobody else
+ * includes this.
+ */
+#pragma once
+
+#include <libnftnl/chain.h>
+#include <libnftnl/expr.h>
+#include <libnftnl/object.h>
+#include <libnftnl/rule.h>
+#include <libnftnl/set.h>
+#include <libnftnl/table.h>
+
+#include "lib/kernel/nft.h"
+
+#define NFT_NAME_MAX    32
+#define NFT_ELEMENT_MAX 64 /* octets of key and data together */
+
+struct nft_element {
+	uint8_t bytes[NFT_ELEMENT_MAX]; /* key, data or chain name, then zeros */
+	uint32_t flags;                 /* NFT_SET_ELEM_* */
+};
+
+struct nft_set {
+	struct nft_table *table;
+	char name[NFT_NAME_MAX];
+	struct nftnl_set *object;
+	uint32_t key_length, data_length; /* octets; data_length 0: no map */
+	bool verdicts, learnt, identity;
+	struct nft_element *elements;
+	size_t count, room;
+	uint32_t id;
+};
+
+struct nft_rule {
+	struct nft_chain *chain;
+	struct nftnl_rule *object;
+};
+
+struct nft_chain {
+	struct nft_table *table;
+	char name[NFT_NAME_MAX];
+	struct nftnl_chain *object;
+	struct nft_rule **rules;
+	size_t count, room;
+};
+
+struct nft_counter {
+	char name[NFT_NAME_MAX];
+	struct nftnl_obj *object;
+};
+
+struct nft_table {
+	char name[NFT_NAME_MAX];
+	struct nftnl_table *object;
+	bool failed;
+	struct nft_counter *counters;
+	size_t counter_count, counter_room;
+	struct nft_set **sets;
+	size_t set_count, set_room;
+	struct nft_chain **chains;
+	size_t chain_count, chain_room;
+};
+
+/* Room for one more item of size at *items; NULL and table->failed when there is no memory. */
+void *nft_grow(struct nft_table *table, void *items, size_t count, size_t *room, size_t size);
+
+/* Empty holders that take over an object (may be NULL: no memory). Used by both sides. */
+struct nft_counter *nft_table_take_counter(struct nft_table *table, struct nftnl_obj *object);
+struct nft_set *nft_table_take_set(struct nft_table *table, struct nftnl_set *object);
+struct nft_chain *nft_table_take_chain(struct nft_table *table, struct nftnl_chain *object);
+struct nft_rule *nft_chain_take_rule(struct nft_chain *chain, struct nftnl_rule *object);
+void nft_set_take_element(struct nft_set *set, const struct nft_element *element);
+
+struct nft_set *nft_table_find_set(const struct nft_table *table, const char *name);
+struct nft_chain *nft_table_find_chain(const struct nft_table *table, const char *name);
+struct nft_counter *nft_table_find_counter(const struct nft_table *table, const char *name);

@@ -241,6 +241,9 @@ static int exchange(struct rtnl *nl, struct nl_msg *msg, const struct rtnl_reade
 /* ---- requests ---------------------------------------------------------------------------- */
 
 static int fail(struct fault *reterr, int code, const struct outcome *outcome, const char *format,
+		va_list ap) _printf_(4, 0);
+
+static int fail(struct fault *reterr, int code, const struct outcome *outcome, const char *format,
 		va_list ap)
 {
 	char what[200];
@@ -259,7 +262,7 @@ int rtnl_change(struct rtnl *nl, struct nl_msg *msg, struct fault *reterr, const
 	va_list ap;
 	int r;
 
-	r = msg ? exchange(nl, msg, NULL, true, &outcome) : -ENOMEM;
+	r = owned ? exchange(nl, owned, NULL, true, &outcome) : -ENOMEM;
 	if (r < 0) {
 		va_start(ap, format);
 		fail(reterr, r, &outcome, format, ap);
@@ -276,7 +279,7 @@ int rtnl_query(struct rtnl *nl, struct nl_msg *msg, const struct rtnl_reader *re
 	va_list ap;
 	int r;
 
-	r = msg ? exchange(nl, msg, reader, false, &outcome) : -ENOMEM;
+	r = owned ? exchange(nl, owned, reader, false, &outcome) : -ENOMEM;
 	if (r < 0) {
 		va_start(ap, format);
 		fail(reterr, r, &outcome, format, ap);
@@ -309,9 +312,9 @@ int rtnl_dump(struct rtnl *nl, struct nl_msg *msg, const struct rtnl_reader *rea
 	va_list ap;
 	int r = -ENOMEM;
 
-	if (msg) {
-		nlmsg_hdr(msg)->nlmsg_flags |= NLM_F_DUMP;
-		r = dump_until_whole(nl, msg, reader, &outcome);
+	if (owned) {
+		nlmsg_hdr(owned)->nlmsg_flags |= NLM_F_DUMP;
+		r = dump_until_whole(nl, owned, reader, &outcome);
 	}
 	if (r < 0) {
 		va_start(ap, format);

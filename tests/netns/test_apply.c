@@ -11,6 +11,49 @@
 static bool have_ip6tnl;
 static char state_file[64];
 
+/* ---- every allocation, also those of libnl ------------------------------------------------ */
+
+#if defined(__SANITIZE_ADDRESS__)
+#define CAN_FAIL_ALLOCATIONS 0
+#else
+#define CAN_FAIL_ALLOCATIONS 1
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t count, size_t size);
+extern void *__libc_realloc(void *memory, size_t size);
+#endif
+
+static long until_failure = -1; /* -1: none fails */
+
+#if CAN_FAIL_ALLOCATIONS
+static bool fails(void)
+{
+	if (until_failure < 0 || until_failure-- > 0)
+		return false;
+	errno = ENOMEM;
+	return true;
+}
+
+void *malloc(size_t size)
+{
+	return fails() ? NULL : __libc_malloc(size);
+}
+
+void *calloc(size_t count, size_t size)
+{
+	return fails() ? NULL : __libc_calloc(count, size);
+}
+
+void *realloc(void *memory, size_t size)
+{
+	return fails() ? NULL : __libc_realloc(memory, size);
+}
+
+void *reallocarray(void *memory, size_t count, size_t size)
+{
+	return fails() ? NULL : __libc_realloc(memory, count * size);
+}
+#endif
+
 /* ---- the nftables part: what stands, and what was seen while it was changed ---------------- */
 
 static struct table {
@@ -38,7 +81,8 @@ static int table_sync(void *userdata, const struct nat_plan *want, struct fault 
 	}
 	if (strcmp(text, table.text) == 0)
 		return 0;
-	snprintf(table.seen, sizeof(table.seen), "%s", shell_output(GLANCE));
+	if (until_failure < 0)
+		snprintf(table.seen, sizeof(table.seen), "%s", shell_output(GLANCE));
 	memcpy(table.text, text, sizeof(text));
 	table.changes++;
 	return 1;
@@ -484,6 +528,47 @@ static void test_killed_anywhere_is_taken_over(void **state)
 	assert_in_range(fail.n, 20, 119);
 }
 
+static void test_every_allocation_may_fail(void **state)
+{
+	const struct plan first = first_plan(), second = second_plan(), nothing = PLAN_EMPTY;
+	const struct plan *const steps[][2] = {
+		{&nothing, &first}, {&first, &second}, {&second, &nothing}};
+	_cleanup_(applier_close_p) struct applier *applier = NULL;
+	struct fault fault = {0};
+
+	if (!CAN_FAIL_ALLOCATIONS) {
+		print_message("SKIP: the address sanitizer has allocation functions of its own\n");
+		skip();
+	}
+	make_box();
+	applier = open_applier(*state);
+	for (size_t s = 0; s < ARRAY_SIZE(steps); s++) {
+		const struct plan *from = steps[s][0], *to = steps[s][1];
+		_cleanup_free_ char *old = NULL, *new = NULL;
+		long n = 0, left;
+
+		assert_done(plan_apply(applier, to, NULL, &fault), fault);
+		new = box();
+		assert_done(plan_apply(applier, from, to, &fault), fault);
+		old = box();
+		do {
+			_cleanup_free_ char *now = NULL;
+			int r;
+
+			fault = (struct fault){0};
+			until_failure = n++;
+			r = plan_apply(applier, to, from, &fault);
+			left = until_failure;
+			until_failure = -1;
+			assert_true(r >= 0 || r == -ENOMEM || fault.text[0]);
+			now = box();
+			assert_same_lines(now, r >= 0 ? new : old);
+			assert_done(plan_apply(applier, from, to, &fault), fault);
+		} while (left < 0 && n < 2000);
+		assert_in_range(n, 20, 1999);
+	}
+}
+
 static void test_unbelievable_state_file(void **state)
 {
 	_cleanup_(applier_close_p) struct applier *applier = NULL;
@@ -507,6 +592,7 @@ int main(void)
 		apply_test(test_old_state_or_new_never_half),
 		apply_test(test_failing_table_is_undone),
 		apply_test(test_killed_anywhere_is_taken_over),
+		apply_test(test_every_allocation_may_fail),
 		apply_test(test_unbelievable_state_file),
 	};
 

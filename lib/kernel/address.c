@@ -207,8 +207,8 @@ static bool listed(const struct address_info *address, const struct link_list *l
 	return false;
 }
 
-/* Ours is as we put it. IFA_F_DEPRECATED follows from the preferred lifetime. */
-static bool unaltered(const struct address_info *address)
+/* IFA_F_DEPRECATED follows from the preferred lifetime. */
+bool address_is_unaltered(const struct address_info *address)
 {
 	const uint32_t needed = IFA_F_PERMANENT | IFA_F_NODAD | IFA_F_NOPREFIXROUTE;
 
@@ -247,7 +247,7 @@ static int ensure_one(struct rtnl *nl, const struct plan_address *want,
 		if (!same_address(address, &wanted))
 			continue;
 		/* The kernel holds one of each on an interface: a foreign one does its duty. */
-		if (address->protocol != PLAN_PROTOCOL || unaltered(address))
+		if (address->protocol != PLAN_PROTOCOL || address_is_unaltered(address))
 			return 0;
 		return add(nl, want, &wanted, NLM_F_REPLACE, reterr);
 	}

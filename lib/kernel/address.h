@@ -65,6 +65,11 @@ int address_sync(struct rtnl *nl, const struct plan_address *want, size_t count,
 /* A RTM_NEWADDR or RTM_DELADDR message. -EBADMSG when it is not a sound one. */
 int address_parse(const struct nlmsghdr *message, struct address_info *ret);
 
+/* An address with our protocol number is as we put it: nobody has given it other lifetimes or
+ * flags.
+ */
+bool address_is_unaltered(const struct address_info *address);
+
 /* "2001:db8::1/128", "192.0.2.1/32" */
 #define ADDRESS_TEXT_MAX (INET6_ADDRSTRLEN + 4)
 const char *address_format(const struct address_info *address,

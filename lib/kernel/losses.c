@@ -32,6 +32,8 @@ void losses_expect(struct losses *losses, const struct plan *plan)
 	losses->route_count = plan->route_count;
 	memcpy(losses->rules, plan->rules, sizeof(losses->rules));
 	losses->rule_count = plan->rule_count;
+	memcpy(losses->sysctls, plan->sysctls, sizeof(losses->sysctls));
+	losses->sysctl_count = plan->sysctl_count;
 }
 
 bool losses_take_link(struct losses *losses, const struct link_info *link, bool gone)
@@ -68,6 +70,9 @@ bool losses_take_address(struct losses *losses, const struct address_info *addre
 			continue;
 		if (gone)
 			note(losses, "address %s dev %s deleted", address_format(address, text),
+			     want->interface);
+		else if (address->protocol == PLAN_PROTOCOL && !address_is_unaltered(address))
+			note(losses, "address %s dev %s altered", address_format(address, text),
 			     want->interface);
 		return true;
 	}
@@ -106,6 +111,30 @@ bool losses_take_rule(struct losses *losses, const struct policy_info *info, boo
 			     want->priority, want->mark, want->mask, want->table);
 	}
 	return true;
+}
+
+static bool setting_is_altered(const struct plan_sysctl *want, const char *path, int value)
+{
+	switch (want->how) {
+	case SYSCTL_SET:
+		return strcmp(want->path, path) == 0 && value != want->value;
+	case SYSCTL_LOOSEN:
+		/* The setting of "all" counts for every interface. */
+		return value == 1 && (strcmp(want->path, path) == 0 ||
+				      strcmp(path, "net/ipv4/conf/all/rp_filter") == 0);
+	}
+	return false;
+}
+
+bool losses_take_setting(struct losses *losses, const char *path, int value)
+{
+	for (size_t i = 0; i < losses->sysctl_count; i++) {
+		if (!setting_is_altered(&losses->sysctls[i], path, value))
+			continue;
+		note(losses, "kernel setting %s changed to %d", path, value);
+		return true;
+	}
+	return false;
 }
 
 void losses_move(struct losses *losses, struct text *out)

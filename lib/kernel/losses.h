@@ -27,6 +27,8 @@ struct losses {
 	size_t route_count;
 	struct plan_rule rules[PLAN_RULE_MAX];
 	size_t rule_count;
+	struct plan_sysctl sysctls[PLAN_SYSCTL_MAX];
+	size_t sysctl_count;
 
 	char list[LOSSES_MAX][LOSS_TEXT_MAX];
 	size_t count;
@@ -42,6 +44,8 @@ bool losses_take_address(struct losses *losses, const struct address_info *addre
 bool losses_take_route(struct losses *losses, const struct route_info *route, const char *name,
 		       bool gone);
 bool losses_take_rule(struct losses *losses, const struct policy_info *info, bool gone);
+/* A kernel setting, with its path below /proc/sys: true only when the value is not as wanted. */
+bool losses_take_setting(struct losses *losses, const char *path, int value);
 
 /* Moves the sentences into out, one a line. */
 void losses_move(struct losses *losses, struct text *out);

@@ -4,9 +4,11 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/filter.h>
+#include <linux/netconf.h>
 #include <linux/rtnetlink.h>
 #include <netlink/netlink.h>
 #include <netlink/socket.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -67,7 +69,7 @@ static int join(struct nl_sock *socket)
 {
 	static const int groups[] = {
 		RTNLGRP_LINK,       RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE,
-		RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE,   RTNLGRP_IPV6_PREFIX,
+		RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE,   RTNLGRP_IPV6_PREFIX, RTNLGRP_IPV4_NETCONF,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
@@ -247,6 +249,39 @@ static unsigned int take_rule(struct watch *watch, const struct nlmsghdr *messag
 		       : 0;
 }
 
+/* Sent for forwarding and rp_filter, whoever writes them (net/ipv4/devinet.c). Each message carries
+ * the one setting that was written. */
+static unsigned int take_setting(struct watch *watch, const struct nlmsghdr *message)
+{
+	static const struct nla_policy policy[NETCONFA_MAX + 1] = {
+		[NETCONFA_IFINDEX] = {.type = NLA_U32},
+		[NETCONFA_FORWARDING] = {.type = NLA_U32},
+		[NETCONFA_RP_FILTER] = {.type = NLA_U32},
+	};
+	const struct netconfmsg *header = nlmsg_data(message);
+	struct nlattr *tb[NETCONFA_MAX + 1];
+	char path[64], buffer[IFNAMSIZ];
+	const char *name;
+	bool altered = false;
+	int index;
+
+	if (nlmsg_parse((struct nlmsghdr *)message, sizeof(*header), tb, NETCONFA_MAX, policy) <
+		    0 ||
+	    header->ncm_family != AF_INET || !tb[NETCONFA_IFINDEX])
+		return 0;
+	index = (int)nla_get_u32(tb[NETCONFA_IFINDEX]);
+	if (tb[NETCONFA_FORWARDING] && index == NETCONFA_IFINDEX_ALL)
+		altered = losses_take_setting(&watch->losses, "net/ipv4/ip_forward",
+					      (int)nla_get_u32(tb[NETCONFA_FORWARDING]));
+	if (tb[NETCONFA_RP_FILTER]) {
+		name = index == NETCONFA_IFINDEX_ALL ? "all" : link_name(watch, index, buffer);
+		snprintf(path, sizeof(path), "net/ipv4/conf/%.*s/rp_filter", IFNAMSIZ - 1, name);
+		altered |= losses_take_setting(&watch->losses, path,
+					       (int)nla_get_u32(tb[NETCONFA_RP_FILTER]));
+	}
+	return altered ? WATCH_SETTING : 0;
+}
+
 static unsigned int take_message(struct watch *watch, const struct nlmsghdr *message,
 				 uint64_t now_usec)
 {
@@ -263,6 +298,8 @@ static unsigned int take_message(struct watch *watch, const struct nlmsghdr *mes
 	case RTM_NEWRULE:
 	case RTM_DELRULE:
 		return take_rule(watch, message);
+	case RTM_NEWNETCONF:
+		return take_setting(watch, message);
 	case RTM_NEWPREFIX:
 		return signs_take_prefix(&watch->signs, message, now_usec) ? WATCH_PREFIX : 0;
 	default:

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Listening to the kernel: links, addresses, routes, rules, and RA prefixes. An event is a hint to
- * look again, never a fact to act upon; what is true is read by snapshot.h and the backends.
+ * Listening to the kernel: links, addresses, routes, rules, settings, and RA prefixes. An event is
+ * a hint to look again, never a fact to act upon; what is true is read by snapshot.h and the
+ * backends.
  *
  * Three things are kept because no dump tells them: which prefixes an RA announced
  * (RTM_NEWPREFIX exists as an event only), when a delegated prefix's route appeared, and what of
@@ -36,6 +37,7 @@ int watch_fd(const struct watch *watch); /* readable when there is something to 
 #define WATCH_RULE    (1u << 3)
 #define WATCH_PREFIX  (1u << 4) /* an RA announced something new */
 #define WATCH_OVERRUN (1u << 5) /* messages were lost: everything */
+#define WATCH_SETTING (1u << 6) /* one of our kernel settings has another value */
 
 /* Reads what is there, WATCH_BATCH messages at most, without waiting (what remains keeps the
  * descriptor readable). Returns a mask of WATCH_*, 0 when nothing of it concerns us, or a negative

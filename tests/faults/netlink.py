@@ -196,8 +196,9 @@ class Netlink:
         return [parse_route(body) for body in self.dump(GETROUTE, family, 12)]
 
     @staticmethod
-    def _route(destination, length, kind, protocol, index, metric, table):
-        body = struct.pack("=BBBBBBBBI", family_of(destination), length, 0, 0, min(table, 252), protocol, 0, kind, 0)
+    def _route(destination, length, kind, protocol, index, metric, table, scope):
+        body = struct.pack("=BBBBBBBBI", family_of(destination), length, 0, 0, table if table < 256 else 252, protocol,
+                           scope, kind, 0)
         if length:
             body += attribute(1, packed(destination))
         body += attribute(15, struct.pack("=I", table))
@@ -209,10 +210,11 @@ class Netlink:
 
     def add_route(self, destination, length, kind=UNICAST, protocol=STATIC, index=0, metric=0, table=254,
                   flags=CREATE | EXCL):
-        self.request(NEWROUTE, flags, self._route(destination, length, kind, protocol, index, metric, table))
+        scope = 253 if index and family_of(destination) == socket.AF_INET else 0  # RT_SCOPE_LINK
+        self.request(NEWROUTE, flags, self._route(destination, length, kind, protocol, index, metric, table, scope))
 
     def delete_route(self, destination, length, kind=0, protocol=0, index=0, metric=0, table=254):
-        self.request(DELROUTE, 0, self._route(destination, length, kind, protocol, index, metric, table))
+        self.request(DELROUTE, 0, self._route(destination, length, kind, protocol, index, metric, table, 255))
 
     # ---- rules ----
 
@@ -220,7 +222,7 @@ class Netlink:
         return [parse_rule(body) for body in self.dump(GETRULE, socket.AF_INET, 12)]
 
     def delete_rule(self, rule):
-        body = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, min(rule.table, 252), 0, 0, 1, 0) + \
+        body = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, rule.table if rule.table < 256 else 252, 0, 0, 1, 0) + \
             attribute(6, struct.pack("=I", rule.priority)) + attribute(15, struct.pack("=I", rule.table))
         if rule.mask:
             body += attribute(10, struct.pack("=I", rule.mark)) + attribute(16, struct.pack("=I", rule.mask))

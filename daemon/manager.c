@@ -258,7 +258,8 @@ static int apply(struct manager *m, struct plan *plan, struct fault *reterr)
 		m->report.took_usec = now_usec(CLOCK_MONOTONIC) - start_usec;
 		m->report.changes = (unsigned int)changes;
 		digest_own_events(m);
-		/* A table of a thousand ports has been described and compared; nothing of it stays. */
+		/* A table of a thousand ports has been described and compared; nothing of it stays.
+		 */
 		malloc_trim(0);
 	}
 	return changes;
@@ -447,6 +448,16 @@ static void count_ports(struct manager *m, const struct map_params *params)
 		usage_tally_finish(tally, &m->usage);
 }
 
+static void warn_scarce(struct manager *m, const struct map_params *params)
+{
+	bool was = m->report.scarce[0];
+
+	usage_scarce(&m->usage, portset_count(&params->ports), m->report.scarce,
+		     sizeof(m->report.scarce));
+	if (m->report.scarce[0] && !was)
+		log_say(m->log, LOG_WARNING, MESSAGE_PORTS_SCARCE, "%s", m->report.scarce);
+}
+
 static void refresh_usage(struct manager *m)
 {
 	const struct map_params *params = &m->report.choice.params;
@@ -455,9 +466,12 @@ static void refresh_usage(struct manager *m)
 	m->usage.read_usec = now_usec(CLOCK_BOOTTIME);
 	if (m->report.choice.verdict != VERDICT_CHOSEN) {
 		m->usage.known = false;
+		m->report.scarce[0] = '\0';
 		return;
 	}
 	count_ports(m, params);
+	if (!portset_is_whole(&params->ports))
+		warn_scarce(m, params);
 	if (nat_counts_read(m->nat, &counts, NULL) < 0)
 		return;
 	m->usage.refused = counts.refused;

@@ -28,6 +28,7 @@ struct report {
 	char refused[REPORT_SENTENCE_MAX]; /* the first mistake of a file that was refused, or "" */
 	unsigned int refused_count;
 	char warning[REPORT_SENTENCE_MAX]; /* "" = none */
+	char scarce[REPORT_SENTENCE_MAX];  /* ports are nearly used up, or "" */
 };
 
 /* Keeps since_usec when the state stays. now: CLOCK_BOOTTIME microseconds. */

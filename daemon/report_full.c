@@ -26,6 +26,19 @@ const char *usage_protocol_name(enum usage_protocol protocol)
 	return "?";
 }
 
+void usage_scarce(const struct usage *usage, unsigned int ports, char *buffer, size_t size)
+{
+	buffer[0] = '\0';
+	for (int i = 0; usage->known && i < USAGE_PROTOCOLS; i++) {
+		if (usage->used[i] * 100 < ports * USAGE_SCARCE_PERCENT)
+			continue;
+		snprintf(buffer, size,
+			 "%u of %u %s ports are in use (maped --status shows by whom)",
+			 usage->used[i], ports, usage_protocol_name((enum usage_protocol)i));
+		return;
+	}
+}
+
 static const struct map_params *params_of(const struct report_full *full)
 {
 	return full->report->choice.verdict == VERDICT_CHOSEN ? &full->report->choice.params : NULL;
@@ -226,6 +239,8 @@ void report_plain(const struct report_full *full, struct text *out)
 	add_line(out, "for", text_get(&value));
 	if (report->warning[0])
 		add_folded(out, "warning", report->warning);
+	if (report->scarce[0])
+		add_folded(out, "warning", report->scarce);
 	if (report->refused[0])
 		add_folded(out, "refused", report->refused);
 	plain_map(full, out);
@@ -347,6 +362,7 @@ void report_json(const struct report_full *full, struct text *out)
 	json_number(&json, "last_change_objects", report->changes);
 	json_number(&json, "last_change_usec", report->took_usec);
 	json_string(&json, "warning", report->warning);
+	json_string(&json, "ports_warning", report->scarce);
 	json_string(&json, "refused_configuration", report->refused);
 	json_string(&json, "wan", report->wan);
 	json_map(full, &json);

@@ -41,3 +41,7 @@ struct usage {
 		blocks[64]; /* per block of the port set, percent in use; the first 64 blocks */
 	size_t block_count;
 };
+
+/* A sentence when one protocol uses this much of the port set, else "". */
+#define USAGE_SCARCE_PERCENT 80
+void usage_scarce(const struct usage *usage, unsigned int ports, char *buffer, size_t size);

@@ -15,6 +15,7 @@ static const struct key keys[] = {
 	{"nat", nat_read, offsetof(struct settings, nat)},
 	{"forward", forward_read},
 	{"pppoe", pppoe_read, offsetof(struct settings, pppoe)},
+	{"firewalld", firewalld_read, offsetof(struct settings, firewalld)},
 };
 
 static void read_settings(struct reading *reading, const config_setting_t *root, void *target)

@@ -20,6 +20,8 @@ void nat_read(struct reading *reading, const config_setting_t *at, const struct 
 	      void *field);
 void pppoe_read(struct reading *reading, const config_setting_t *at, const struct key *key,
 		void *field);
+void firewalld_read(struct reading *reading, const config_setting_t *at, const struct key *key,
+		    void *field);
 
 /* … and here struct settings. */
 void forward_read(struct reading *reading, const config_setting_t *at, const struct key *key,

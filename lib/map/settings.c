@@ -34,6 +34,7 @@ void settings_defaults(struct settings *settings)
 		.pppoe.masquerade = true,
 		.pppoe.mss_clamp = true,
 		.pppoe.failover = true,
+		.firewalld.zone = "external",
 	};
 }
 

@@ -126,6 +126,13 @@ struct pppoe_settings {
 	bool unmappable, masquerade, mss_clamp, failover, fallback;
 };
 
+#define FIREWALLD_ZONE_MAX 18 /* with the NUL */
+
+struct firewalld_settings {
+	bool enabled; /* the section is present */
+	char zone[FIREWALLD_ZONE_MAX];
+};
+
 #define SETTINGS_FILE_MAX 256
 
 struct settings {
@@ -137,6 +144,7 @@ struct settings {
 	struct forward *forwards;
 	size_t forward_count;
 	struct pppoe_settings pppoe;
+	struct firewalld_settings firewalld;
 };
 
 /* Everything an empty file means. Owns nothing. */

@@ -671,6 +671,25 @@ static const struct {
 	 "t.conf:3: map.rules[0].ipv4_prefix: must be a text in quotes, not a number\n"
 	 "t.conf:3: map.rules[0].ea_length: must be a number, not a text\n"
 	 "t.conf:3: map.rules[0].br: must be a text in quotes, not a number\n"},
+	{"firewalld",
+	 "firewalld = {\n"
+	 "  zone = \"a zone\";\n"
+	 "  zones = \"external\"; };\n",
+	 "t.conf:2: firewalld.zone: \"a zone\" cannot be a zone of firewalld: 1 to 17 letters, "
+	 "digits, hyphens and underscores\n"
+	 "t.conf:3: firewalld.zones: unknown key; did you mean \"zone\"?\n"},
+	{"firewalld: lengths and types",
+	 "firewalld = { zone = \"\"; };\n"
+	 "firewalld = { };\n",
+	 "t.conf:1: firewalld.zone: \"\" cannot be a zone of firewalld: 1 to 17 letters, digits, "
+	 "hyphens and underscores\n"
+	 "t.conf:2: \"firewalld\" is given twice (first on line 1)\n"},
+	{"firewalld: a zone too long", "firewalld = { zone = \"abcdefghijklmnopqr\"; };\n",
+	 "t.conf:1: firewalld.zone: \"abcdefghijklmnopqr\" cannot be a zone of firewalld: 1 to 17 "
+	 "letters, digits, hyphens and underscores\n"},
+	{"firewalld: zone is a number", "firewalld = { zone = 7; };\nfirewall = { };\n",
+	 "t.conf:1: firewalld.zone: must be a text in quotes, not a number\n"
+	 "t.conf:2: firewall: unknown key; did you mean \"firewalld\"?\n"},
 	{"IPv6 host on the PPPoE line",
 	 "pppoe = { forward = ( { protocol = \"tcp\"; port = 80; to = \"2001:db8::1\"; } ); hosts "
 	 "= [ \"2001:db8::1\" ]; };\n",

@@ -93,6 +93,7 @@ static void assert_defaults(const struct settings *settings)
 	assert_int_equal(settings->pppoe.mss_clamp, defaults.pppoe.mss_clamp);
 	assert_int_equal(settings->pppoe.failover, defaults.pppoe.failover);
 	assert_int_equal(settings->pppoe.fallback, defaults.pppoe.fallback);
+	assert_string_equal(settings->firewalld.zone, "external");
 }
 
 static void test_empty_file(void **state)
@@ -130,6 +131,21 @@ static void test_defaults_are_those_of_the_documentation(void **state)
 	assert_int_equal(settings.pppoe.rule_priority, 1000);
 	assert_true(settings.pppoe.unmappable);
 	assert_false(settings.pppoe.fallback);
+}
+
+static void test_firewalld(void **state)
+{
+	static const char longest[] = "firewalld = { zone = \"Zone-_7890abcdefg\"; };";
+	_cleanup_settings_ struct settings on = {0}, named = {0}, off = {0};
+
+	load("firewalld = { };", &on);
+	assert_true(on.firewalld.enabled);
+	assert_defaults(&on);
+	load(longest, &named);
+	assert_true(named.firewalld.enabled);
+	assert_string_equal(named.firewalld.zone, "Zone-_7890abcdefg");
+	load("", &off);
+	assert_false(off.firewalld.enabled);
 }
 
 static void test_pppoe_on_with_its_section(void **state)
@@ -472,6 +488,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_empty_file),
 		cmocka_unit_test(test_defaults_are_those_of_the_documentation),
 		cmocka_unit_test(test_pppoe_on_with_its_section),
+		cmocka_unit_test(test_firewalld),
 		cmocka_unit_test(test_wan),
 		cmocka_unit_test(test_map),
 		cmocka_unit_test(test_lan),

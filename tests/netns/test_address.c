@@ -5,6 +5,7 @@
 #include <linux/if_addr.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "lib/kernel/address.h"
 
@@ -183,6 +184,52 @@ static void test_every_request_may_fail(void **state)
 	}
 }
 
+static int count_requests(const struct nlmsghdr *request, void *userdata)
+{
+	++*(unsigned int *)userdata;
+	return 0;
+}
+
+/* Addresses come and go while a list of many datagrams is read: it is read again until it is of one
+ * piece, or given up, but never believed with holes. */
+static void test_a_dump_in_motion_is_repeated(void **state)
+{
+	struct rtnl *nl = *state;
+	unsigned int asked = 0, whole = 0, given_up = 0;
+
+	make_links();
+	sh("for i in $(seq 1 2000); do echo address add 10.$((i / 250)).$((i %% 250)).1/32 dev "
+	   "wan; "
+	   "done | ip -batch -");
+	sh("(for i in $(seq 1 4000); do echo address add 10.99.0.1/32 dev map0; echo address del "
+	   "10.99.0.1/32 dev map0; done | ip -batch - & echo $! > /tmp/maped-test-motion.%d)",
+	   getpid());
+	rtnl_set_send_hook(nl, count_requests, &asked);
+	for (int i = 0; i < 40; i++) {
+		_cleanup_address_list_ struct address_list list = {0};
+		struct fault fault = {0};
+		size_t stable = 0;
+		int r = address_list_read(nl, AF_INET, &list, &fault);
+
+		if (r == -EAGAIN) {
+			given_up++;
+			continue;
+		}
+		assert_done(r, fault);
+		whole++;
+		for (size_t n = 0; n < list.count; n++)
+			stable += list.list[n].prefix_len == 32 &&
+				  ntohl(list.list[n].ip4.s_addr) >> 24 == 10 &&
+				  ntohl(list.list[n].ip4.s_addr) >> 16 != (10 << 8 | 99);
+		assert_int_equal(stable, 2000);
+	}
+	rtnl_set_send_hook(nl, NULL, NULL);
+	sh("kill $(cat /tmp/maped-test-motion.%d) 2>/dev/null; rm /tmp/maped-test-motion.%d",
+	   getpid(), getpid());
+	print_message("%u whole, %u given up, %u requests\n", whole, given_up, asked);
+	assert_true(asked > 40); /* some were interrupted indeed */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -191,6 +238,7 @@ int main(void)
 		netns_test(test_alterations_are_mended),
 		netns_test(test_a_foreign_one_counts_and_stays),
 		netns_test(test_missing_interface_is_named),
+		netns_test(test_a_dump_in_motion_is_repeated),
 		netns_test(test_every_request_may_fail),
 	};
 

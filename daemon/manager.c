@@ -2,6 +2,7 @@
 #include "daemon/manager.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 
 #include "daemon/confwatch.h"
 #include "daemon/decide.h"
+#include "daemon/firewall.h"
 #include "daemon/job.h"
 #include "daemon/log.h"
 #include "daemon/pace.h"
@@ -62,6 +64,7 @@ struct manager {
 	sd_event_source *signals[5];
 	struct confwatch *confwatch;
 	struct query *query;
+	struct firewall *firewall;
 
 	struct rtnl *nl;
 	struct watch *watch;
@@ -76,6 +79,7 @@ struct manager {
 	bool plan_known;             /* false: a predecessor's may stand */
 	struct decide_memory memory;
 	uint64_t tick_usec;
+	uint64_t began_usec; /* CLOCK_MONOTONIC of the present look */
 	struct pace pace;
 	struct backoff backoff;
 	struct report report; /* what people are told */
@@ -106,8 +110,9 @@ static void enter(struct manager *m, enum state state, const char *reason, uint6
 {
 	enum state old = m->report.state;
 	bool news = old != state || strcmp(m->report.reason, reason) != 0;
-	char state_field[64], old_field[64];
-	const char *const fields[] = {state_field, old_field, NULL};
+	uint64_t took_usec = now_usec(CLOCK_MONOTONIC) - m->began_usec;
+	char state_field[64], old_field[64], took_field[64];
+	const char *const fields[] = {state_field, old_field, took_field, NULL};
 
 	if (alarm_usec) {
 		sd_event_source_set_time(m->alarm, alarm_usec);
@@ -119,8 +124,11 @@ static void enter(struct manager *m, enum state state, const char *reason, uint6
 	if (news) {
 		snprintf(state_field, sizeof(state_field), "MAPED_STATE=%s", state_name(state));
 		snprintf(old_field, sizeof(old_field), "MAPED_OLD_STATE=%s", state_name(old));
+		snprintf(took_field, sizeof(took_field), "MAPED_TOOK_USEC=%" PRIu64, took_usec);
 		log_say_fields(m->log, state == STATE_FAILING ? LOG_ERR : LOG_INFO, MESSAGE_STATE,
-			       fields, "%s -> %s: %s", state_name(old), state_name(state), reason);
+			       fields, "%s -> %s: %s (took %.*f ms)", state_name(old),
+			       state_name(state), reason, took_usec < 10000 ? 1 : 0,
+			       (double)took_usec / 1000);
 	}
 }
 
@@ -215,7 +223,7 @@ static void keep_plan(struct manager *m, struct plan *plan)
 static void say_repaired(struct manager *m, int changes)
 {
 	_cleanup_text_ struct text losses = TEXT_INIT;
-	char *line, *rest, culprit[64];
+	char *line, *rest = NULL, culprit[64];
 
 	watch_take_losses(m->watch, &losses);
 	nft_watch_take_culprit(m->nft_watch, culprit, sizeof(culprit));
@@ -227,19 +235,41 @@ static void say_repaired(struct manager *m, int changes)
 		log_say(m->log, LOG_WARNING, MESSAGE_REPAIRED, "repaired: %s", line);
 }
 
-static void schedule(struct manager *m);
+static void schedule(struct manager *m, bool news);
+
+static void forget_losses(struct manager *m)
+{
+	_cleanup_text_ struct text losses = TEXT_INIT;
+	char culprit[64];
+
+	watch_take_losses(m->watch, &losses);
+	nft_watch_take_culprit(m->nft_watch, culprit, sizeof(culprit));
+}
 
 /* Our own changes come back as events: they are no losses. Somebody else's may be among them, so
  * there is one more look, which finds nothing when there were none. */
 static void digest_own_events(struct manager *m)
 {
-	_cleanup_text_ struct text own = TEXT_INIT;
+	struct fault fault;
+	int rtnl = watch_dispatch(m->watch, now_usec(CLOCK_BOOTTIME), &fault);
+	int nft = nft_watch_dispatch(m->nft_watch);
+
+	if (rtnl != 0 || nft != 0)
+		schedule(m, watch_take_news(m->watch) != 0);
+	forget_losses(m);
+}
+
+/* After a failure they must not lead to the next try before its time. */
+static void digest_failed_events(struct manager *m)
+{
 	struct fault fault;
 
-	if (watch_dispatch(m->watch, now_usec(CLOCK_BOOTTIME), &fault) != 0 ||
-	    nft_watch_dispatch(m->nft_watch) != 0)
-		schedule(m);
-	watch_take_losses(m->watch, &own);
+	(void)watch_dispatch(m->watch, now_usec(CLOCK_BOOTTIME), &fault);
+	(void)nft_watch_dispatch(m->nft_watch);
+	/* A tunnel that was made and taken away again looks like somebody else's. */
+	if (watch_take_news(m->watch) & ~WATCH_LINK)
+		schedule(m, true);
+	forget_losses(m);
 }
 
 static int apply(struct manager *m, struct plan *plan, struct fault *reterr)
@@ -261,6 +291,9 @@ static int apply(struct manager *m, struct plan *plan, struct fault *reterr)
 		/* A table of a thousand ports has been described and compared; nothing of it stays.
 		 */
 		malloc_trim(0);
+	} else {
+		/* It was put back by whoever took it. */
+		forget_losses(m);
 	}
 	return changes;
 }
@@ -271,27 +304,28 @@ static void warn(struct manager *m, const struct snapshot *snapshot, struct text
 {
 	char foreign[FOREIGN_ROUTE_TEXT_MAX];
 	char old[sizeof(m->report.warning)];
+	const char *id = MESSAGE_FORWARD_LOST;
 	char *end;
 
 	memcpy(old, m->report.warning, sizeof(old));
 	m->report.warning[0] = '\0';
-	if (pace_fighting(&m->pace))
+	if (pace_fighting(&m->pace)) {
+		id = MESSAGE_FOUGHT;
 		snprintf(m->report.warning, sizeof(m->report.warning),
 			 "another program keeps altering what maped set up; repairing every %.0f s",
 			 (double)pace_pause(&m->pace) / 1e6);
-	else if (snapshot->foreign_count > 0 && m->setup->settings.map.default_route)
+	} else if (snapshot->foreign_count > 0 && m->setup->settings.map.default_route) {
+		id = MESSAGE_FOREIGN_ROUTE;
 		snprintf(m->report.warning, sizeof(m->report.warning),
 			 "MAP-E is not used for IPv4: another route wins, %s",
 			 foreign_route_format(&snapshot->foreign[0], foreign));
-	else if (text_get(complaints)[0]) {
+	} else if (text_get(complaints)[0]) {
 		end = strchr(complaints->data, '\n');
 		snprintf(m->report.warning, sizeof(m->report.warning), "%.*s",
 			 (int)(end ? end - complaints->data : 0), complaints->data);
 	}
 	if (m->report.warning[0] && strcmp(old, m->report.warning) != 0)
-		log_say(m->log, LOG_WARNING,
-			pace_fighting(&m->pace) ? MESSAGE_FOUGHT : MESSAGE_FORWARD_LOST, "%s",
-			m->report.warning);
+		log_say(m->log, LOG_WARNING, id, "%s", m->report.warning);
 }
 
 static void report_decision(struct manager *m, const struct snapshot *snapshot,
@@ -345,10 +379,12 @@ static void reconcile(struct manager *m)
 {
 	struct fault fault = {0};
 
+	m->began_usec = now_usec(CLOCK_MONOTONIC);
 	sd_event_source_set_enabled(m->look, SD_EVENT_OFF);
 	if (look(m, &fault) < 0) {
 		pace_looked(&m->pace, now_usec(CLOCK_MONOTONIC), false);
 		fail(m, &fault);
+		digest_failed_events(m);
 	}
 	tell(m);
 }
@@ -406,6 +442,28 @@ static void say_refused(struct manager *m, struct text *complaints)
 		"the new configuration is refused; the one before stays in force");
 }
 
+static void want_firewall(struct manager *m)
+{
+	const struct settings *settings = &m->setup->settings;
+
+	firewall_want(m->firewall, &settings->firewalld, settings->map.tunnel);
+}
+
+/* firewalld has answered, or does not. */
+static void on_firewall(void *userdata)
+{
+	struct manager *m = userdata;
+
+	snprintf(m->report.firewall, sizeof(m->report.firewall), "%s",
+		 firewall_trouble(m->firewall));
+	if (m->report.firewall[0])
+		log_say(m->log, LOG_WARNING, MESSAGE_FIREWALL, "%s", m->report.firewall);
+	else if (firewall_place(m->firewall)[0])
+		log_say(m->log, LOG_INFO, MESSAGE_FIREWALL_PLACED, "%s",
+			firewall_place(m->firewall));
+	tell(m);
+}
+
 static void take_setup(struct manager *m, struct setup *setup)
 {
 	if (m->setup != m->applied_setup)
@@ -413,6 +471,7 @@ static void take_setup(struct manager *m, struct setup *setup)
 	m->setup = setup;
 	m->report.refused[0] = '\0';
 	m->report.refused_count = 0;
+	want_firewall(m);
 }
 
 static void reload(struct manager *m)
@@ -556,14 +615,16 @@ static int on_alarm(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
-static void schedule(struct manager *m)
+/* news: besides objects of ours, which another program may be fighting over. */
+static void schedule(struct manager *m, bool news)
 {
-	uint64_t now = now_usec(CLOCK_MONOTONIC), at_usec = pace_next(&m->pace, now), pending;
+	uint64_t now = now_usec(CLOCK_MONOTONIC), pending;
+	uint64_t at_usec = news ? pace_next_news(&m->pace, now) : pace_next(&m->pace, now);
 	int enabled = SD_EVENT_OFF;
 
-	/* What the kernel refuses is not asked again at every event, some of which are our own. */
-	if (m->report.state == STATE_FAILING && at_usec < m->pace.last_usec + BACKOFF_FIRST_USEC)
-		at_usec = m->pace.last_usec + BACKOFF_FIRST_USEC;
+	/* What the kernel refuses is not asked again at every event. */
+	if (m->report.state == STATE_FAILING)
+		at_usec = MAX_OF(at_usec, m->pace.last_usec + PACE_NEWS_USEC);
 	sd_event_source_get_enabled(m->look, &enabled);
 	if (enabled != SD_EVENT_OFF && sd_event_source_get_time(m->look, &pending) >= 0 &&
 	    pending <= at_usec)
@@ -571,18 +632,28 @@ static void schedule(struct manager *m)
 	look_at(m, at_usec);
 }
 
+/* What failed is tried again before its time when somebody else did something. Of our own way back
+ * only addresses may still come in as events: the kernel tells of them late. */
+static bool failure_may_be_over(const struct manager *m, unsigned int mask, unsigned int news)
+{
+	return news || (mask & WATCH_LINK) || watch_has_losses(m->watch);
+}
+
 static int on_event(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
 	struct manager *m = userdata;
 	struct fault fault = {0};
 	int mask = watch_dispatch(m->watch, now_usec(CLOCK_BOOTTIME), &fault);
+	unsigned int news = watch_take_news(m->watch);
 
 	if (mask < 0) {
 		log_say(m->log, LOG_CRIT, NULL, "%s", fault.text);
 		return mask;
 	}
+	if (m->report.state == STATE_FAILING && !failure_may_be_over(m, (unsigned int)mask, news))
+		return 0;
 	if (mask > 0)
-		schedule(m);
+		schedule(m, news != 0);
 	return 0;
 }
 
@@ -591,7 +662,7 @@ static int on_nft_event(sd_event_source *source, int fd, uint32_t events, void *
 	struct manager *m = userdata;
 
 	if (nft_watch_dispatch(m->nft_watch) > 0)
-		schedule(m);
+		schedule(m, false);
 	return 0;
 }
 
@@ -735,6 +806,9 @@ static int start(struct manager *m, struct fault *reterr)
 	r = runtime_prepare();
 	if (r < 0)
 		return fault_errno(reterr, r, "make %s", runtime_directory());
+	r = firewall_open(m->event, on_firewall, m, &m->firewall);
+	if (r < 0)
+		return fault_errno(reterr, r, "make a timer");
 	r = open_kernel(m, reterr);
 	if (r < 0)
 		return r;
@@ -807,16 +881,21 @@ static int take_down(struct manager *m)
 
 static int finish(struct manager *m)
 {
-	enum job job = job_of_own_unit();
+	enum job job;
+	int r;
 
 	status_stopping(&m->status);
+	job = job_of_own_unit();
+	m->began_usec = now_usec(CLOCK_MONOTONIC);
 	if (job == JOB_RESTART) {
 		enter(m, STATE_STOPPING, "restart: everything stays for the next process", 0);
 		return 0;
 	}
-	enter(m, STATE_STOPPING, "taking everything away", 0);
-	tell(m);
-	return take_down(m);
+	status_line(&m->status, "stopping: taking everything away");
+	firewall_withdraw();
+	r = take_down(m);
+	enter(m, STATE_STOPPING, r < 0 ? "not all could be taken away" : "all is taken away", 0);
+	return r;
 }
 
 int manager_run(struct manager *m)
@@ -825,6 +904,7 @@ int manager_run(struct manager *m)
 
 	reconcile(m);
 	status_ready(&m->status);
+	want_firewall(m);
 	r = sd_event_loop(m->event);
 	if (r < 0)
 		log_say(m->log, LOG_CRIT, NULL, "event loop: %s", strerror(-r));
@@ -838,6 +918,7 @@ void manager_free(struct manager *m)
 	if (!m)
 		return;
 	confwatch_close(m->confwatch);
+	firewall_close(m->firewall);
 	query_close(m->query);
 	sd_event_source_unref(m->events);
 	sd_event_source_unref(m->look);
@@ -880,6 +961,7 @@ int manager_remove(void)
 
 	if (restart_follows())
 		return EXIT_SUCCESS;
+	firewall_withdraw();
 	m = calloc(1, sizeof(*m));
 	if (!m || log_open(&m->log) < 0)
 		return EXIT_FAILURE;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/pace.h"
 
+#include "lib/base/macro.h"
+
 uint64_t pace_pause(const struct pace *pace)
 {
 	uint64_t pause_usec = (uint64_t)1000000;
@@ -12,12 +14,19 @@ uint64_t pace_pause(const struct pace *pace)
 	return pause_usec < PACE_FIGHT_CAP ? pause_usec : PACE_FIGHT_CAP;
 }
 
+static uint64_t next_after(const struct pace *pace, uint64_t now_usec, uint64_t pause_usec)
+{
+	return MAX_OF(now_usec + PACE_GATHER_USEC, pace->last_usec + pause_usec);
+}
+
 uint64_t pace_next(const struct pace *pace, uint64_t now_usec)
 {
-	uint64_t soon_usec = now_usec + PACE_GATHER_USEC;
-	uint64_t apart_usec = pace->last_usec + pace_pause(pace);
+	return next_after(pace, now_usec, pace_pause(pace));
+}
 
-	return soon_usec > apart_usec ? soon_usec : apart_usec;
+uint64_t pace_next_news(const struct pace *pace, uint64_t now_usec)
+{
+	return next_after(pace, now_usec, MIN_OF(pace_pause(pace), PACE_NEWS_USEC));
 }
 
 void pace_looked(struct pace *pace, uint64_t now_usec, bool repaired)

@@ -12,6 +12,8 @@
 #define PACE_GATHER_USEC ((uint64_t)3000)
 /* Two looks are at least this far apart. */
 #define PACE_APART_USEC ((uint64_t)20000)
+/* And this far, at the most, when there is news besides a fight. */
+#define PACE_NEWS_USEC ((uint64_t)250000)
 /* This many repairs within PACE_WINDOW_USEC count as a fight. */
 #define PACE_REPAIRS     6
 #define PACE_WINDOW_USEC ((uint64_t)10000000)
@@ -26,6 +28,10 @@ struct pace {
 
 /* The earliest time for the next look after an event at now. */
 uint64_t pace_next(const struct pace *pace, uint64_t now_usec);
+
+/* The same when what happened is not about objects of ours: a new prefix does not wait for the end
+ * of a fight. */
+uint64_t pace_next_news(const struct pace *pace, uint64_t now_usec);
 
 /* A look has been had; repaired: it had to put something back that someone else had altered. */
 void pace_looked(struct pace *pace, uint64_t now_usec, bool repaired);

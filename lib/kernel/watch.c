@@ -32,6 +32,7 @@ struct watch {
 	struct nl_sock *socket;
 	char *buffers; /* RECEIVE_COUNT of RECEIVE_SIZE */
 	struct watch_counts counts;
+	unsigned int news;
 	struct signs signs;
 	struct losses losses;
 	struct seen_link links[LINK_MAX];
@@ -184,6 +185,12 @@ static const char *link_name(struct watch *watch, int index, char buffer[static 
 
 /* ---- one message ------------------------------------------------------------------------- */
 
+static unsigned int news(struct watch *watch, unsigned int kind)
+{
+	watch->news |= kind;
+	return kind;
+}
+
 static unsigned int take_link(struct watch *watch, const struct nlmsghdr *message)
 {
 	bool gone = message->nlmsg_type == RTM_DELLINK;
@@ -197,8 +204,9 @@ static unsigned int take_link(struct watch *watch, const struct nlmsghdr *messag
 	signs_take_link(&watch->signs, &link, gone);
 	if (!remember_link(watch, &link, gone))
 		return 0;
-	losses_take_link(&watch->losses, &link, gone);
-	return WATCH_LINK;
+	if (losses_take_link(&watch->losses, &link, gone))
+		return WATCH_LINK;
+	return news(watch, WATCH_LINK);
 }
 
 static unsigned int take_address(struct watch *watch, const struct nlmsghdr *message,
@@ -216,7 +224,9 @@ static unsigned int take_address(struct watch *watch, const struct nlmsghdr *mes
 		return WATCH_ADDRESS;
 	if (address.protocol == PLAN_PROTOCOL)
 		return WATCH_ADDRESS;
-	return address.family == AF_INET6 && in6_is_global(&address.ip6) ? WATCH_ADDRESS : 0;
+	return address.family == AF_INET6 && in6_is_global(&address.ip6)
+		       ? news(watch, WATCH_ADDRESS)
+		       : 0;
 }
 
 static unsigned int take_route(struct watch *watch, const struct nlmsghdr *message,
@@ -231,11 +241,11 @@ static unsigned int take_route(struct watch *watch, const struct nlmsghdr *messa
 	if (signs_is_delegation(&route)) {
 		signs_take_route(&watch->signs, &route, gone, message->nlmsg_flags & NLM_F_REPLACE,
 				 now_usec);
-		return WATCH_ROUTE;
+		return news(watch, WATCH_ROUTE);
 	}
 	if (losses_take_route(&watch->losses, &route, link_name(watch, route.oif, buffer), gone))
 		return WATCH_ROUTE;
-	return route.dst_len == 0 && route.table == RT_TABLE_MAIN ? WATCH_ROUTE : 0;
+	return route.dst_len == 0 && route.table == RT_TABLE_MAIN ? news(watch, WATCH_ROUTE) : 0;
 }
 
 static unsigned int take_rule(struct watch *watch, const struct nlmsghdr *message)
@@ -301,7 +311,9 @@ static unsigned int take_message(struct watch *watch, const struct nlmsghdr *mes
 	case RTM_NEWNETCONF:
 		return take_setting(watch, message);
 	case RTM_NEWPREFIX:
-		return signs_take_prefix(&watch->signs, message, now_usec) ? WATCH_PREFIX : 0;
+		return signs_take_prefix(&watch->signs, message, now_usec)
+			       ? news(watch, WATCH_PREFIX)
+			       : 0;
 	default:
 		return 0;
 	}
@@ -361,7 +373,7 @@ static unsigned int take_batch(struct watch *watch, const struct batch *batch, i
 		if (batch->from[i].nl_pid != 0) /* not from the kernel */
 			continue;
 		if (one->msg_hdr.msg_flags & MSG_TRUNC)
-			mask |= WATCH_OVERRUN;
+			mask |= news(watch, WATCH_OVERRUN);
 		else
 			mask |= (unsigned int)watch_feed(watch, batch->data[i].iov_base,
 							 one->msg_len, now_usec);
@@ -381,7 +393,7 @@ int watch_dispatch(struct watch *watch, uint64_t now_usec, struct fault *reterr)
 			break;
 		if (n == -ENOBUFS) {
 			watch->counts.overruns++;
-			mask |= WATCH_OVERRUN;
+			mask |= news(watch, WATCH_OVERRUN);
 			read++;
 			continue;
 		}
@@ -395,6 +407,14 @@ int watch_dispatch(struct watch *watch, uint64_t now_usec, struct fault *reterr)
 	return (int)mask;
 }
 
+unsigned int watch_take_news(struct watch *watch)
+{
+	unsigned int mask = watch->news;
+
+	watch->news = 0;
+	return mask;
+}
+
 /* ---- what is remembered ------------------------------------------------------------------ */
 
 void watch_expect(struct watch *watch, const struct plan *plan)
@@ -405,6 +425,11 @@ void watch_expect(struct watch *watch, const struct plan *plan)
 void watch_take_losses(struct watch *watch, struct text *out)
 {
 	losses_move(&watch->losses, out);
+}
+
+bool watch_has_losses(const struct watch *watch)
+{
+	return watch->losses.count > 0;
 }
 
 const struct signs *watch_signs(struct watch *watch, uint64_t now_usec)

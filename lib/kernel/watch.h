@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -45,6 +46,10 @@ int watch_fd(const struct watch *watch); /* readable when there is something to 
 #define WATCH_BATCH 512
 int watch_dispatch(struct watch *watch, uint64_t now_usec, struct fault *reterr);
 
+/* What of it since the last call was not about objects of ours: a mask of WATCH_*. It decides how
+ * soon to look while another program fights over ours. */
+unsigned int watch_take_news(struct watch *watch);
+
 /* How many messages were read and how many of them concerned us, since watch_open(). */
 struct watch_counts {
 	uint64_t seen, relevant, overruns;
@@ -60,6 +65,7 @@ void watch_expect(struct watch *watch, const struct plan *plan);
  * kept. */
 #define WATCH_LOSS_MAX 16
 void watch_take_losses(struct watch *watch, struct text *out);
+bool watch_has_losses(const struct watch *watch);
 
 /* What was remembered about prefixes and is valid at now_usec; good until the next dispatch. */
 const struct signs *watch_signs(struct watch *watch, uint64_t now_usec);

@@ -242,7 +242,7 @@ void report_plain(const struct report_full *full, struct text *out)
 	if (report->scarce[0])
 		add_folded(out, "warning", report->scarce);
 	if (report->refused[0])
-		add_folded(out, "refused", report->refused);
+		add_folded(out, "not taken", report->refused);
 	plain_map(full, out);
 	plain_lines(full, out);
 	if (full->plan->tunnel.name[0])

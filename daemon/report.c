@@ -39,6 +39,8 @@ void report_line(const struct report *report, struct text *out)
 		text_add(out, "; PPPoE %s on %s", report->ppp_up ? "up" : "down", report->ppp);
 	if (report->warning[0])
 		text_add(out, "; warning: %s", report->warning);
+	if (report->firewall[0])
+		text_add(out, "; warning: %s", report->firewall);
 	if (report->scarce[0])
 		text_add(out, "; warning: %s", report->scarce);
 	if (report->refused[0]) {

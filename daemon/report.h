@@ -27,8 +27,9 @@ struct report {
 	unsigned int changes;              /* and was this many objects */
 	char refused[REPORT_SENTENCE_MAX]; /* the first mistake of a file that was refused, or "" */
 	unsigned int refused_count;
-	char warning[REPORT_SENTENCE_MAX]; /* "" = none */
-	char scarce[REPORT_SENTENCE_MAX];  /* ports are nearly used up, or "" */
+	char warning[REPORT_SENTENCE_MAX];  /* "" = none */
+	char firewall[REPORT_SENTENCE_MAX]; /* what firewalld says to firewalld.zone, or "" */
+	char scarce[REPORT_SENTENCE_MAX];   /* ports are nearly used up, or "" */
 };
 
 /* Keeps since_usec when the state stays. now: CLOCK_BOOTTIME microseconds. */

@@ -239,6 +239,8 @@ void report_plain(const struct report_full *full, struct text *out)
 	add_line(out, "for", text_get(&value));
 	if (report->warning[0])
 		add_folded(out, "warning", report->warning);
+	if (report->firewall[0])
+		add_folded(out, "warning", report->firewall);
 	if (report->scarce[0])
 		add_folded(out, "warning", report->scarce);
 	if (report->refused[0])
@@ -362,6 +364,7 @@ void report_json(const struct report_full *full, struct text *out)
 	json_number(&json, "last_change_objects", report->changes);
 	json_number(&json, "last_change_usec", report->took_usec);
 	json_string(&json, "warning", report->warning);
+	json_string(&json, "firewall_warning", report->firewall);
 	json_string(&json, "ports_warning", report->scarce);
 	json_string(&json, "refused_configuration", report->refused);
 	json_string(&json, "wan", report->wan);

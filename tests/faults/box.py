@@ -273,6 +273,13 @@ class Maped:
     def wakeups(self):
         return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", self.proc("status"), re.M).group(1))
 
+    def waited(self):
+        """Seconds for which it was ready to run and the machine ran others; 0 where that is not known."""
+        try:
+            return int(self.proc("schedstat").split()[1]) / 1e9
+        except (OSError, IndexError):
+            return 0
+
     def has_read_everything(self):
         """No event waits in a netlink socket of the process."""
         with open("/proc/%d/net/netlink" % self.pid) as file:

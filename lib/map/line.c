@@ -152,8 +152,8 @@ static uint64_t line_telling(const struct line *line)
 static void line_rank(const struct line *line, uint64_t ret[static RANK_COUNT])
 {
 	ret[0] = !line_deprecated(line);
-	ret[1] = line_telling(line);
-	ret[2] = !line_weak(line);
+	ret[1] = !line_weak(line);
+	ret[2] = line_telling(line);
 	ret[3] = line_backing(line);
 	ret[4] = !line_outdated(line);
 	ret[5] = !line_silent(line);

@@ -31,7 +31,9 @@ static void make_links(void)
 	sh("echo 0 > /proc/sys/net/ipv6/conf/default/dad_transmits");
 	sh("ip link add wan type veth peer name isp && ip link set wan up && ip link set isp up");
 	sh("ip link add br0 type veth peer name host && ip link set br0 up && ip link set host up");
-	sh("while ip -6 address show | grep -q 'fe80.*tentative'; do sleep 0.01; done");
+	sh("until [ $(ip -o -6 address show | grep fe80 | grep -vc tentative) = 4 ]; do sleep "
+	   "0.01; "
+	   "done");
 	/* What an RA brings is to be tentative all the same. */
 	sh("echo 1 > /proc/sys/net/ipv6/conf/wan/dad_transmits");
 }
@@ -529,7 +531,8 @@ static void test_lost_messages_end_in_a_fresh_look(void **state)
 	mask = dispatch(watch);
 	assert_true(mask & WATCH_OVERRUN);
 	assert_true(watch_counts(watch).overruns >= 1);
-	assert_int_equal(dispatch(watch), 0);
+	while (dispatch(watch)) /* the kernel tells about 500 addresses at its leisure */
+		;
 	/* And it listens again, with room for what one command causes. */
 	assert_int_equal(
 		setsockopt(watch_fd(watch), SOL_SOCKET, SO_RCVBUF, &enough, sizeof(enough)), 0);

@@ -123,14 +123,14 @@ static void describe_base_chains(struct nft_table *table)
 	nft_add_chain(table, "output_nat", "first packets of the router itself", NFT_CHAIN_NAT,
 		      NF_INET_LOCAL_OUT, NF_IP_PRI_NAT_DST);
 	nft_add_chain(table, "postrouting_nat", "first packets, on their way out", NFT_CHAIN_NAT,
-		      NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC);
+		      NF_INET_POST_ROUTING, NAT_PRIORITY_SRC);
 	nft_add_chain(table, "guard", "every packet, as it leaves", NFT_CHAIN_FILTER,
 		      NF_INET_POST_ROUTING, PRIORITY_GUARD);
 	nft_add_chain(table, "input", "every packet to the router itself", NFT_CHAIN_FILTER,
 		      NF_INET_LOCAL_IN, NF_IP_PRI_FILTER);
 }
 
-struct nft_table *nat_table_new(const struct nat_plan *want)
+struct nft_table *nat_table_new(const struct nat_plan *want, uint32_t tunnel_index)
 {
 	struct nft_table *table =
 		nft_table_new(PLAN_TABLE, "made and kept by maped; changes by hand are undone");
@@ -144,7 +144,7 @@ struct nft_table *nat_table_new(const struct nat_plan *want)
 	if (want->pppoe.enabled)
 		nat_pppoe_pin(table, want);
 	if (want->map)
-		nat_map_describe(table, want);
+		nat_map_describe(table, want, tunnel_index);
 	if (want->pppoe.enabled)
 		nat_pppoe_describe(table, want);
 	return table;
@@ -197,12 +197,19 @@ static bool owner_of_forward(void *userdata, const void *key, const void *data)
 
 static int forget_forwarded(struct nat *nat, const struct nat_plan *want, struct fault *reterr)
 {
+	static const char *const owners[] = {"map_udp_owner", "map_tcp_owner", "map_echo_owner"};
 	struct nat_plan plan = *want; /* not written to: the walk takes a plain pointer */
+	int r;
 
 	if (!want->map || want->forward_count == 0 || portset_is_whole(&want->ports))
 		return 0;
-	return nft_remove_elements(nat->nft, PLAN_TABLE, "map_owner", owner_of_forward, &plan,
-				   reterr);
+	for (size_t i = 0; i < ARRAY_SIZE(owners); i++) {
+		r = nft_remove_elements(nat->nft, PLAN_TABLE, owners[i], owner_of_forward, &plan,
+					reterr);
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }
 
 int nat_sync(struct nat *nat, const struct nat_plan *want, struct fault *reterr)
@@ -212,7 +219,7 @@ int nat_sync(struct nat *nat, const struct nat_plan *want, struct fault *reterr)
 
 	if (!want->present)
 		return nft_sync(nat->nft, PLAN_TABLE, NULL, reterr);
-	table = nat_table_new(want);
+	table = nat_table_new(want, want->map ? if_nametoindex(want->tunnel) : 0);
 	if (!table)
 		return fault_errno(reterr, -ENOMEM, "describe nftables table " PLAN_TABLE);
 	r = nft_sync(nat->nft, PLAN_TABLE, table, reterr);

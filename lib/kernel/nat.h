@@ -20,6 +20,10 @@
 #include "lib/base/macro.h"
 #include "lib/map/plan.h"
 
+/* One before everybody's (100): of two chains of one priority the kernel asks the one registered
+ * last first, and the first that binds a flow wins. docker's masquerade comes and goes at 100. */
+#define NAT_PRIORITY_SRC 99
+
 struct nat;
 
 int nat_open(struct nat **ret, struct fault *reterr);
@@ -45,6 +49,7 @@ struct nat_counts {
 /* 0, -ENOENT when there is no table, or other negative errno. */
 int nat_counts_read(struct nat *nat, struct nat_counts *ret, struct fault *reterr);
 
-/* The table as described, for tests: nft.h. NULL: no memory. */
+/* The table as described, for tests: nft.h. tunnel_index: the tunnel's ifindex, 0 when it is not
+ * there. NULL: no memory. */
 struct nft_table;
-struct nft_table *nat_table_new(const struct nat_plan *want);
+struct nft_table *nat_table_new(const struct nat_plan *want, uint32_t tunnel_index);

@@ -19,25 +19,58 @@
 
 #include "lib/kernel/nat_words.h"
 
-#define LEARNT_MAX     65536u /* elements of a learnt set; one is some 150 octets */
-#define OWNER_SECONDS  3600u
-#define OPEN_SECONDS   300u /* RFC 4787 REQ-5: 5 minutes recommended */
-#define REFRESH_ONE_IN 16u
-#define SEARCH_WIDTH   16u
-#define SEARCH_MAX     4096u   /* ports tried for one connection at most */
-#define TIME_WAIT_MS   121000u /* nf_conntrack_proto_tcp.c tcp_timeouts: TIME_WAIT, and CLOSE */
-#define CLOSE_MS       11000u
-#define ICMP_ADMIN     13u /* communication administratively prohibited (RFC 1812 5.2.7.1) */
+#define LEARNT_MAX    65536u /* elements of a learnt set; one is some 150 octets */
+#define OWNER_SECONDS 3600u
+#define OPEN_SECONDS  300u /* RFC 4787 REQ-5: 5 minutes recommended */
+#define SEARCH_WIDTH  16u
+#define SEARCH_MAX    4096u   /* ports tried for one connection at most */
+#define TIME_WAIT_MS  121000u /* nf_conntrack_proto_tcp.c tcp_timeouts: TIME_WAIT, and CLOSE */
+#define CLOSE_MS      11000u
+#define ICMP_ADMIN    13u /* communication administratively prohibited (RFC 1812 5.2.7.1) */
 
-/* What differs between TCP or UDP and ICMP queries (RFC 5508: the identifier is the port). */
-struct query {
-	uint32_t own,
-		other; /* offsets of the mapped number and of what stands for the other port */
-	const char *chain;
+/* The kinds of connection that MAP-E carries. Each has sets and chains of its own, which keeps keys
+ * short and what is often asked for in the processor's cache. */
+struct kind {
+	uint8_t protocol;
+	uint32_t own, other;        /* offsets of our number and of the other end's */
+	const char *chain, *search; /* search_1, search_16, ... are made from it */
+	const char *owner, *busy, *closing;
+	const char *owner_comment;
 };
 
-static const struct query by_port = {L4_SPORT, L4_DPORT, "map_search"};
-static const struct query by_identifier = {ICMP_ID, ICMP_TYPE_CODE, "map_search_echo"};
+static const struct kind udp = {
+	.protocol = IPPROTO_UDP,
+	.own = L4_SPORT,
+	.other = L4_DPORT,
+	.chain = "map_udp",
+	.search = "map_udp_search",
+	.owner = "map_udp_owner",
+	.busy = "map_udp_busy",
+};
+
+static const struct kind tcp = {
+	.protocol = IPPROTO_TCP,
+	.own = L4_SPORT,
+	.other = L4_DPORT,
+	.chain = "map_tcp",
+	.search = "map_tcp_search",
+	.owner = "map_tcp_owner",
+	.busy = "map_tcp_busy",
+	.closing = "map_tcp_closing",
+};
+
+/* ICMP queries: the identifier is the port (RFC 5508); type and code stand for the other port. */
+static const struct kind echo = {
+	.protocol = IPPROTO_ICMP,
+	.own = ICMP_ID,
+	.other = ICMP_TYPE_CODE,
+	.chain = "map_echo",
+	.search = "map_echo_search",
+	.owner = "map_echo_owner",
+	.busy = "map_echo_busy",
+};
+
+static const struct kind *const kinds[] = {&udp, &tcp, &echo};
 
 /* ---- the port set as a condition
  * ------------------------------------------------------------------ */
@@ -195,37 +228,37 @@ static void describe_identity(struct nft_table *table, const struct nat_plan *pl
 	nft_add_element(set, key, NULL);
 }
 
-static void describe_learnt(struct nft_table *table)
+static void describe_learnt(struct nft_table *table, const struct kind *kind)
 {
-	nft_add_set(
-		table,
-		&(struct nft_set_spec){
-			.name = "map_owner",
-			.comment = "which port a LAN endpoint has (endpoint-independent mapping)",
-			.key = {NFT_TYPE_PROTO, NFT_TYPE_IPV4, NFT_TYPE_SERVICE},
-			.data = {NFT_TYPE_SERVICE},
-			.learnt = true,
-			.size = LEARNT_MAX,
-			.timeout = OWNER_SECONDS,
-		});
-	nft_add_set(table, &(struct nft_set_spec){
-				   .name = "map_busy",
-				   .comment = "living connections: destination, its port, our port",
-				   .key = {NFT_TYPE_PROTO, NFT_TYPE_IPV4, NFT_TYPE_SERVICE,
-					   NFT_TYPE_SERVICE},
-				   .learnt = true,
-				   .size = LEARNT_MAX,
-			   });
-	nft_add_set(
-		table,
-		&(struct nft_set_spec){
-			.name = "map_closing",
-			.comment = "TCP connections at their end, as long as conntrack keeps them",
-			.key = {NFT_TYPE_PROTO, NFT_TYPE_IPV4, NFT_TYPE_SERVICE, NFT_TYPE_SERVICE},
-			.learnt = true,
-			.size = LEARNT_MAX,
-			.timeout = TIME_WAIT_MS / 1000,
-		});
+	nft_add_set(table,
+		    &(struct nft_set_spec){
+			    .name = kind->owner,
+			    .comment = "LAN endpoint : its port (endpoint-independent mapping)",
+			    .key = {NFT_TYPE_IPV4, NFT_TYPE_SERVICE},
+			    .data = {NFT_TYPE_SERVICE},
+			    .learnt = true,
+			    .size = LEARNT_MAX,
+			    .timeout = OWNER_SECONDS,
+		    });
+	nft_add_set(table,
+		    &(struct nft_set_spec){
+			    .name = kind->busy,
+			    .comment = "living connections: destination . its port . our port",
+			    .key = {NFT_TYPE_IPV4, NFT_TYPE_SERVICE, NFT_TYPE_SERVICE},
+			    .learnt = true,
+			    .size = LEARNT_MAX,
+		    });
+	if (kind->closing)
+		nft_add_set(table,
+			    &(struct nft_set_spec){
+				    .name = kind->closing,
+				    .comment = "connections at their end, as long as "
+					       "conntrack keeps them",
+				    .key = {NFT_TYPE_IPV4, NFT_TYPE_SERVICE, NFT_TYPE_SERVICE},
+				    .learnt = true,
+				    .size = LEARNT_MAX,
+				    .timeout = TIME_WAIT_MS / 1000,
+			    });
 }
 
 /* Filtering works for the whole address as well, where no port is chosen by us. */
@@ -295,71 +328,66 @@ static void describe_martians(struct nft_table *table)
 /* ---- source NAT
  * ------------------------------------------------------------------------------------ */
 
-/* Words of the rules below: 0-2 the LAN endpoint, 4-7 the connection, 7 our port, 8 our address. */
-#define ENDPOINT   0u
-#define CONNECTION 4u
-#define OWN_PORT   7u
+/* Words of the rules below. The chains are entered with IPv4 of one protocol only, so that the
+ * rules need not ask again; nft shows addresses as @nh,96,32 (source) and @nh,128,32 (destination)
+ * then. */
+#define ENDPOINT   0u /* LAN address . port */
+#define CONNECTION 4u /* destination . its port . our port */
+#define OWN_PORT   6u
 #define OWN_ADDR   8u
 
-static void load_endpoint(struct nft_rule *rule, const struct query *query)
+static void load_endpoint(struct nft_rule *rule, const struct kind *kind)
 {
-	nft_meta(rule, NFT_META_L4PROTO, ENDPOINT);
-	load_saddr(rule, ENDPOINT + 1);
-	load_l4(rule, query->own, ENDPOINT + 2);
+	load_saddr(rule, ENDPOINT);
+	load_l4(rule, kind->own, ENDPOINT + 1);
 }
 
-static void load_destination(struct nft_rule *rule, const struct query *query)
+/* Destination and port not taken by somebody else's connection. */
+static void is_free(struct nft_rule *rule, const struct kind *kind)
 {
-	nft_meta(rule, NFT_META_L4PROTO, CONNECTION);
-	load_daddr(rule, CONNECTION + 1);
-	load_l4(rule, query->other, CONNECTION + 2);
+	load_daddr(rule, CONNECTION);
+	load_l4(rule, kind->other, CONNECTION + 1);
+	nft_lookup_absent(rule, kind->busy, CONNECTION);
+	if (kind->closing)
+		nft_lookup_absent(rule, kind->closing, CONNECTION);
 }
 
-static void take_port(struct nft_rule *rule, const struct nat_plan *plan)
+static void take_port(struct nft_rule *rule, const struct kind *kind, const struct nat_plan *plan)
 {
-	nft_learn_connection(rule, "map_busy", CONNECTION, UINT32_MAX);
+	nft_learn_connection(rule, kind->busy, CONNECTION, UINT32_MAX);
 	nft_immediate(rule, &plan->address.addr, 4, OWN_ADDR);
 	/* One port, so random only tells nf_nat not to look through the endpoint's other
-	 * connections first: map_owner has done that. */
+	 * connections first: the map of owners has done that. */
 	nft_snat(rule, OWN_ADDR, OWN_PORT, NFT_NO_DATA, true);
 }
 
-/* meta l4proto . ip daddr . th dport . (meta l4proto . ip saddr . th sport map @map_owner)
- *     != @map_busy ... snat */
-static void snat_own_port(struct nft_chain *chain, const struct nat_plan *plan, uint8_t protocol,
-			  const struct query *query, const char *comment)
+/* ip daddr . udp dport . (ip saddr . udp sport map @map_udp_owner) != @map_udp_busy ... snat */
+static void snat_own_port(struct nft_chain *chain, const struct nat_plan *plan,
+			  const struct kind *kind)
 {
-	struct nft_rule *rule = nft_add_rule(chain, comment);
+	struct nft_rule *rule = nft_add_rule(chain, "an endpoint that has a port keeps it");
 
-	is_ipv4(rule);
-	is_protocol(rule, protocol);
-	load_endpoint(rule, query);
-	nft_map(rule, "map_owner", ENDPOINT, OWN_PORT);
+	load_endpoint(rule, kind);
+	nft_map(rule, kind->owner, ENDPOINT, OWN_PORT);
 	nft_known_length(rule, OWN_PORT, OWN_ADDR);
-	load_destination(rule, query);
-	nft_lookup_absent(rule, "map_busy", CONNECTION);
-	if (protocol == IPPROTO_TCP)
-		nft_lookup_absent(rule, "map_closing", CONNECTION);
-	take_port(rule, plan);
+	is_free(rule, kind);
+	take_port(rule, kind, plan);
 }
 
 /* The next port in turn, if it is free for this destination. An endpoint that has a port already
- * keeps it in map_owner: `add` leaves what is there. */
+ * keeps it in the map of owners: `add` leaves what is there. */
 static void snat_next_port(struct nft_chain *chain, const struct nat_plan *plan,
-			   const struct query *query, const char *comment)
+			   const struct kind *kind, const char *comment)
 {
 	struct nft_rule *rule = nft_add_rule(chain, comment);
 
-	is_ipv4(rule);
-	load_endpoint(rule, query);
+	load_endpoint(rule, kind);
 	nft_numgen(rule, false, portset_count(&plan->ports), OWN_PORT);
 	nft_map(rule, "map_pool", OWN_PORT, OWN_PORT);
 	nft_known_length(rule, OWN_PORT, OWN_ADDR);
-	load_destination(rule, query);
-	nft_lookup_absent(rule, "map_busy", CONNECTION);
-	nft_lookup_absent(rule, "map_closing", CONNECTION);
-	nft_learn(rule, "map_owner", NFT_LEARN_ADD, ENDPOINT, OWN_PORT, 0);
-	take_port(rule, plan);
+	is_free(rule, kind);
+	nft_learn(rule, kind->owner, NFT_LEARN_ADD, ENDPOINT, OWN_PORT, 0);
+	take_port(rule, kind, plan);
 }
 
 static void jump_times(struct nft_chain *chain, const char *to, unsigned int times)
@@ -371,25 +399,25 @@ static void jump_times(struct nft_chain *chain, const char *to, unsigned int tim
 /* As many tries as the pool has ports, in few rules: the first chain tries one port, the next calls
  * it 16 times, and so on. Every try takes the next port in turn. */
 static void describe_search(struct nft_table *table, const struct nat_plan *plan,
-			    const struct query *query)
+			    const struct kind *kind)
 {
 	unsigned int wanted = MIN_OF(portset_count(&plan->ports), SEARCH_MAX), tries = 1;
 	char below[40], name[40];
 	struct nft_chain *chain;
 
-	snprintf(below, sizeof(below), "%s_1", query->chain);
+	snprintf(below, sizeof(below), "%s_1", kind->search);
 	chain = nft_add_chain(table, below,
 			      "takes the next port, if it is free for the destination",
 			      NFT_CHAIN_PLAIN, 0, 0);
-	snat_next_port(chain, plan, query, NULL);
+	snat_next_port(chain, plan, kind, NULL);
 	while (tries * SEARCH_WIDTH < wanted) {
-		snprintf(name, sizeof(name), "%s_%u", query->chain, tries * SEARCH_WIDTH);
+		snprintf(name, sizeof(name), "%s_%u", kind->search, tries * SEARCH_WIDTH);
 		chain = nft_add_chain(table, name, NULL, NFT_CHAIN_PLAIN, 0, 0);
 		jump_times(chain, below, SEARCH_WIDTH);
 		tries *= SEARCH_WIDTH;
 		memcpy(below, name, sizeof(below));
 	}
-	chain = nft_add_chain(table, query->chain, "tries every port of the pool in turn",
+	chain = nft_add_chain(table, kind->search, "tries every port of the pool in turn",
 			      NFT_CHAIN_PLAIN, 0, 0);
 	jump_times(chain, below, (wanted + tries - 1) / tries);
 }
@@ -430,50 +458,43 @@ static void limit_host(struct nft_table *table, struct nft_chain *chain,
 	drop_counted(nft_add_rule(chain, NULL), "refused");
 }
 
-static void describe_port_choice(struct nft_table *table, struct nft_chain *chain,
-				 const struct nat_plan *plan)
+static void describe_kind(struct nft_table *table, const struct nat_plan *plan,
+			  const struct kind *kind)
 {
-	struct nft_chain *echo =
-		nft_add_chain(table, "map_echo", "ICMP queries: the identifier is the port",
-			      NFT_CHAIN_PLAIN, 0, 0);
-	struct nft_rule *rule;
+	struct nft_chain *chain;
 
-	snat_own_port(chain, plan, IPPROTO_UDP, &by_port, "an endpoint that has a port keeps it");
-	snat_own_port(chain, plan, IPPROTO_TCP, &by_port, NULL);
-	rule = nft_add_rule(chain, NULL);
-	is_protocol(rule, IPPROTO_ICMP);
-	nft_goto(rule, "map_echo");
-	rule = nft_add_rule(chain, "MAP-E carries what has ports, and nothing else");
-	nft_meta(rule, NFT_META_L4PROTO, 0);
-	nft_lookup_absent(rule, "map_protocols", 0);
-	drop_counted(rule, "unmappable");
-	snat_next_port(chain, plan, &by_port, "a new endpoint gets the next port in turn");
-	nft_jump(nft_add_rule(chain, "taken: all others in turn"), by_port.chain);
+	describe_learnt(table, kind);
+	describe_search(table, plan, kind);
+	chain = nft_add_chain(table, kind->chain, "which port a connection gets", NFT_CHAIN_PLAIN,
+			      0, 0);
+	snat_own_port(chain, plan, kind);
+	snat_next_port(chain, plan, kind, "a new endpoint gets the next port in turn");
+	nft_jump(nft_add_rule(chain, "taken: all others in turn"), kind->search);
 	snat_last_resort(chain, plan);
 	drop_counted(nft_add_rule(chain, NULL), "refused");
-
-	snat_own_port(echo, plan, IPPROTO_ICMP, &by_identifier, NULL);
-	nft_jump(nft_add_rule(echo, NULL), by_identifier.chain);
-	snat_last_resort(echo, plan);
-	drop_counted(nft_add_rule(echo, NULL), "refused");
 }
 
 static void describe_snat(struct nft_table *table, const struct nat_plan *plan)
 {
-	struct nft_chain *snat, *port;
+	struct nft_chain *snat, *chain;
+	struct nft_rule *rule;
 
 	describe_pool(table, plan);
 	describe_runs(table, plan);
-	describe_learnt(table);
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		describe_kind(table, plan, kinds[i]);
 	snat = nft_add_chain(table, "map_snat", "first packets into the tunnel get a port of ours",
 			     NFT_CHAIN_PLAIN, 0, 0);
-	port = plan->host_limit
-		       ? nft_add_chain(table, "map_port", "and which one", NFT_CHAIN_PLAIN, 0, 0)
-		       : snat;
-	describe_search(table, plan, &by_port);
-	describe_search(table, plan, &by_identifier);
+	chain = plan->host_limit ? nft_add_chain(table, "map_port", NULL, NFT_CHAIN_PLAIN, 0, 0)
+				 : snat;
 	limit_host(table, snat, plan);
-	describe_port_choice(table, port, plan);
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		rule = nft_add_rule(chain, NULL);
+		is_protocol(rule, kinds[i]->protocol);
+		nft_goto(rule, kinds[i]->chain);
+	}
+	drop_counted(nft_add_rule(chain, "MAP-E carries what has ports, and nothing else"),
+		     "unmappable");
 }
 
 /* Sharing ratio 1: every protocol, and nf_nat keeps the port where it can. */
@@ -520,7 +541,7 @@ static void clamp_mss(struct nft_chain *chain, const struct nat_plan *plan)
 	nft_write_mss(rule, 0);
 }
 
-/* tcp flags & rst != 0 update @map_closing { tcp . ct original ip daddr . ... timeout 11s } */
+/* tcp flags & rst != 0 update @map_tcp_closing { ct reply ip saddr . ... timeout 11s } */
 static void remember_closing(struct nft_chain *chain, uint8_t flag, uint64_t timeout,
 			     const char *comment)
 {
@@ -528,11 +549,10 @@ static void remember_closing(struct nft_chain *chain, uint8_t flag, uint64_t tim
 
 	is_protocol(rule, IPPROTO_TCP);
 	tcp_flags(rule, flag, NFT_CMP_NEQ);
-	nft_meta(rule, NFT_META_L4PROTO, CONNECTION);
-	nft_ct(rule, NFT_CT_SRC_IP, IP_CT_DIR_REPLY, CONNECTION + 1);
-	nft_ct(rule, NFT_CT_PROTO_SRC, IP_CT_DIR_REPLY, CONNECTION + 2);
-	nft_ct(rule, NFT_CT_PROTO_DST, IP_CT_DIR_REPLY, CONNECTION + 3);
-	nft_learn(rule, "map_closing", NFT_LEARN_UPDATE, CONNECTION, NFT_NO_DATA, timeout);
+	nft_ct(rule, NFT_CT_SRC_IP, IP_CT_DIR_REPLY, CONNECTION);
+	nft_ct(rule, NFT_CT_PROTO_SRC, IP_CT_DIR_REPLY, CONNECTION + 1);
+	nft_ct(rule, NFT_CT_PROTO_DST, IP_CT_DIR_REPLY, CONNECTION + 2);
+	nft_learn(rule, tcp.closing, NFT_LEARN_UPDATE, CONNECTION, NFT_NO_DATA, timeout);
 }
 
 /* SYN, FIN and RST only; the chain of either direction. */
@@ -608,7 +628,7 @@ static void filter_host(struct nft_chain *chain, const struct nat_host *host, ui
 	nft_goto(rule, filtering_chain(host->filtering, direction));
 }
 
-static void describe_host_filtering(struct nft_table *table, struct nft_chain *udp,
+static void describe_host_filtering(struct nft_table *table, struct nft_chain *leave,
 				    const struct nat_plan *plan)
 {
 	static const enum nat_filtering all[] = {FILTERING_ADDRESS_DEPENDENT,
@@ -630,23 +650,8 @@ static void describe_host_filtering(struct nft_table *table, struct nft_chain *u
 		for (int length = 32; length >= 0; length--)
 			for (size_t i = 0; i < plan->host_count; i++)
 				if (plan->hosts[i].address.len == length)
-					filter_host(udp, &plan->hosts[i], direction);
+					filter_host(leave, &plan->hosts[i], direction);
 	}
-}
-
-/* One packet in 16 keeps the endpoint's port from being forgotten. */
-static void refresh_owner(struct nft_chain *chain)
-{
-	struct nft_rule *rule = nft_add_rule(chain, "endpoints that talk keep their port");
-	uint32_t zero = 0;
-
-	nft_numgen(rule, true, REFRESH_ONE_IN, 0);
-	nft_cmp(rule, NFT_CMP_EQ, 0, &zero, sizeof(zero));
-	ct_direction(rule, IP_CT_DIR_ORIGINAL);
-	nft_meta(rule, NFT_META_L4PROTO, ENDPOINT);
-	load_inside(rule, IP_CT_DIR_ORIGINAL, ENDPOINT + 1);
-	load_l4(rule, L4_SPORT, 4);
-	nft_learn(rule, "map_owner", NFT_LEARN_UPDATE, ENDPOINT, 4, 0);
 }
 
 static void describe_leave_udp(struct nft_table *table, const struct nat_plan *plan)
@@ -655,10 +660,6 @@ static void describe_leave_udp(struct nft_table *table, const struct nat_plan *p
 		nft_add_chain(table, "map_leave_udp", "who may answer is learnt from what leaves",
 			      NFT_CHAIN_PLAIN, 0, 0);
 
-	if (!portset_is_whole(&plan->ports)) {
-		drop_foreign(chain, &plan->ports, L4_SPORT, IPPROTO_UDP, "leaks", NULL);
-		refresh_owner(chain);
-	}
 	describe_host_filtering(table, chain, plan);
 	learn_filtering(chain, plan->filtering, IP_CT_DIR_ORIGINAL, true);
 	learn_filtering(chain, plan->filtering, IP_CT_DIR_REPLY, true);
@@ -737,21 +738,15 @@ static void describe_leave_icmp(struct nft_table *table, const struct nat_plan *
 	nft_accept(nft_add_rule(chain, NULL));
 }
 
-static void describe_leave(struct nft_table *table, const struct nat_plan *plan)
+/* What nearly every packet into the tunnel meets, whatever interface it leaves by: a right source
+ * is right everywhere. */
+static void describe_ours(struct nft_table *table, const struct nat_plan *plan)
 {
 	bool whole = portset_is_whole(&plan->ports);
-	struct nft_chain *chain;
-	struct nft_rule *rule;
+	struct nft_chain *chain = nft_add_chain(
+		table, "map_ours", "packets with our source address", NFT_CHAIN_PLAIN, 0, 0);
+	struct nft_rule *rule = nft_add_rule(chain, "TCP on its way");
 
-	describe_tcp_edges(table, plan);
-	describe_leave_udp(table, plan);
-	describe_leave_icmp(table, plan);
-	chain = nft_add_chain(table, "map_leave", "nothing leaves with a source that is not ours",
-			      NFT_CHAIN_PLAIN, 0, 0);
-	rule = nft_add_rule(chain, "TCP on its way");
-	is_ipv4(rule);
-	load_saddr(rule, 0);
-	cmp_address(rule, NFT_CMP_EQ, 0, plan->address.addr);
 	is_protocol(rule, IPPROTO_TCP);
 	if (!whole) {
 		load_l4(rule, L4_SPORT, 0);
@@ -759,28 +754,53 @@ static void describe_leave(struct nft_table *table, const struct nat_plan *plan)
 	}
 	tcp_flags(rule, FLAG_FIN | FLAG_SYN | FLAG_RST, NFT_CMP_EQ);
 	nft_accept(rule);
+	rule = nft_add_rule(chain, NULL);
+	is_protocol(rule, IPPROTO_UDP);
+	if (!whole) {
+		load_l4(rule, L4_SPORT, 0);
+		is_own_port(rule, &plan->ports);
+	}
+	nft_goto(rule, "map_leave_udp");
+	rule = nft_add_rule(chain, NULL);
+	is_protocol(rule, IPPROTO_TCP);
+	if (!whole) {
+		load_l4(rule, L4_SPORT, 0);
+		is_own_port(rule, &plan->ports);
+	}
+	nft_goto(rule, "map_tcp_edges");
+	rule = nft_add_rule(chain, NULL);
+	leaving_by(rule, plan->tunnel);
+	nft_goto(rule, "map_leave");
+}
 
+/* The rest. */
+static void describe_leave(struct nft_table *table, const struct nat_plan *plan)
+{
+	struct nft_chain *chain;
+	struct nft_rule *rule;
+
+	describe_tcp_edges(table, plan);
+	describe_leave_udp(table, plan);
+	describe_leave_icmp(table, plan);
+	describe_ours(table, plan);
+	chain = nft_add_chain(table, "map_leave", "nothing leaves with a source that is not ours",
+			      NFT_CHAIN_PLAIN, 0, 0);
+	rule = nft_add_rule(chain, "IPv6 is none of our business");
+	nft_meta(rule, NFT_META_NFPROTO, 0);
+	cmp_u8(rule, NFT_CMP_NEQ, 0, NFPROTO_IPV4);
+	nft_accept(rule);
 	rule = nft_add_rule(chain, NULL);
 	is_ipv4(rule);
 	load_saddr(rule, 0);
 	cmp_address(rule, NFT_CMP_NEQ, 0, plan->address.addr);
 	drop_counted(rule, "leaks");
 	rule = nft_add_rule(chain, NULL);
-	is_protocol(rule, IPPROTO_UDP);
-	nft_goto(rule, "map_leave_udp");
-	rule = nft_add_rule(chain, NULL);
 	is_protocol(rule, IPPROTO_ICMP);
 	nft_goto(rule, "map_leave_icmp");
-	if (!whole)
-		drop_foreign(chain, &plan->ports, L4_SPORT, IPPROTO_TCP, "leaks", NULL);
-	rule = nft_add_rule(chain, NULL);
-	is_protocol(rule, IPPROTO_TCP);
-	nft_goto(rule, "map_tcp_edges");
-	if (!whole) {
-		rule = nft_add_rule(chain, "what has no ports");
-		is_ipv4(rule);
-		drop_counted(rule, "leaks");
-	}
+	if (portset_is_whole(&plan->ports))
+		nft_accept(nft_add_rule(chain, "every protocol"));
+	else
+		drop_counted(nft_add_rule(chain, "foreign ports, and what has none"), "leaks");
 }
 
 /* ---- entering
@@ -799,28 +819,29 @@ static void describe_enter(struct nft_table *table, const struct nat_plan *plan)
 	nft_accept(rule);
 	drop_counted(nft_add_rule(fresh, NULL), "inbound");
 
-	chain = nft_add_chain(table, "map_enter", "from the tunnel to the LAN", NFT_CHAIN_PLAIN, 0,
-			      0);
-	rule = nft_add_rule(chain, "TCP on its way");
-	ct_state(rule, STATE_ESTABLISHED | STATE_RELATED, NFT_CMP_NEQ);
-	is_protocol(rule, IPPROTO_TCP);
-	tcp_flags(rule, FLAG_FIN | FLAG_SYN | FLAG_RST, NFT_CMP_EQ);
-	nft_accept(rule);
+	chain = nft_add_chain(table, "map_enter",
+			      "from the tunnel to the LAN, until a connection has gone both ways",
+			      NFT_CHAIN_PLAIN, 0, 0);
 	rule = nft_add_rule(chain, NULL);
 	ct_state(rule, STATE_ESTABLISHED | STATE_RELATED, NFT_CMP_EQ);
 	is_ipv4(rule);
 	nft_goto(rule, "map_enter_new");
-	rule = nft_add_rule(chain, NULL);
-	is_protocol(rule, IPPROTO_TCP);
-	nft_goto(rule, "map_tcp_edges");
+	clamp_mss(chain, plan);
 	rule = nft_add_rule(chain,
 			    "an endpoint that is answered can be reached from the LAN as well");
 	is_protocol(rule, IPPROTO_UDP);
-	ct_status(rule, IPS_ASSURED, NFT_CMP_EQ);
 	ct_direction(rule, IP_CT_DIR_REPLY);
 	nft_ct(rule, NFT_CT_PROTO_DST, IP_CT_DIR_REPLY, 4);
 	load_inside(rule, IP_CT_DIR_ORIGINAL, 8);
 	nft_learn(rule, "map_answered", NFT_LEARN_UPDATE, 4, 8, 0);
+	if (!portset_is_whole(&plan->ports)) {
+		rule = nft_add_rule(chain, "and keeps its port for longer");
+		is_protocol(rule, IPPROTO_UDP);
+		ct_direction(rule, IP_CT_DIR_REPLY);
+		load_inside(rule, IP_CT_DIR_ORIGINAL, ENDPOINT);
+		nft_ct(rule, NFT_CT_PROTO_DST, IP_CT_DIR_REPLY, 4);
+		nft_learn(rule, udp.owner, NFT_LEARN_UPDATE, ENDPOINT, 4, 0);
+	}
 }
 
 static void match_services(struct nft_chain *chain, const struct service *services, size_t count)
@@ -876,13 +897,28 @@ static void dnat_learnt(struct nft_chain *chain, const struct nat_plan *plan, co
 		load_saddr(rule, 9);
 	nft_map(rule, map, 8, 12);
 	if (note && !portset_is_whole(&plan->ports)) {
-		nft_meta(rule, NFT_META_L4PROTO, CONNECTION);
-		load_saddr(rule, CONNECTION + 1);
-		load_l4(rule, L4_SPORT, CONNECTION + 2);
-		load_l4(rule, L4_DPORT, CONNECTION + 3);
-		nft_learn_connection(rule, "map_busy", CONNECTION, UINT32_MAX);
+		load_saddr(rule, CONNECTION);
+		load_l4(rule, L4_SPORT, CONNECTION + 1);
+		load_l4(rule, L4_DPORT, CONNECTION + 2);
+		nft_learn_connection(rule, udp.busy, CONNECTION, UINT32_MAX);
 	}
 	nft_dnat(rule, 12, 13);
+}
+
+/* To the shared address: from the tunnel or from inside. What comes from the tunnel to another
+ * address is stopped in map_enter_new and map_input. */
+static void describe_to_us(struct nft_table *table, const struct nat_plan *plan)
+{
+	struct nft_chain *chain = nft_add_chain(table, "map_to_us", "first packets to our address",
+						NFT_CHAIN_PLAIN, 0, 0);
+	struct nft_rule *rule = nft_add_rule(chain, NULL);
+
+	is_ipv4(rule);
+	coming_by(rule, plan->tunnel);
+	nft_goto(rule, "map_arrive");
+	rule = nft_add_rule(chain, NULL);
+	is_ipv4(rule);
+	nft_goto(rule, "map_hairpin");
 }
 
 static void describe_arrive(struct nft_table *table, const struct nat_plan *plan)
@@ -891,11 +927,6 @@ static void describe_arrive(struct nft_table *table, const struct nat_plan *plan
 		table, "map_arrive", "first packets from the tunnel", NFT_CHAIN_PLAIN, 0, 0);
 	struct nft_rule *rule = nft_add_rule(chain, NULL);
 
-	is_ipv4(rule);
-	load_daddr(rule, 0);
-	cmp_address(rule, NFT_CMP_NEQ, 0, plan->address.addr);
-	drop_counted(rule, "inbound");
-	rule = nft_add_rule(chain, NULL);
 	is_ipv4(rule);
 	load_saddr(rule, 0);
 	nft_lookup(rule, "map_martians", 0);
@@ -961,18 +992,39 @@ static void reject_unmappable(struct nft_table *table, const struct nat_plan *pl
 	nft_reject(rule, ICMP_ADMIN);
 }
 
-static void describe_entrances(struct nft_table *table, const struct nat_plan *plan)
+/* Comparing names costs as much as six other expressions, so the first rules do without: an
+ * address, then the tunnel's index if there is one yet. The rules behind them, by name, hold
+ * always; without an index, nothing is let through before them. Assured: has gone both ways, so
+ * that conntrack knows it and it was looked at when it was new. */
+static void describe_guard(struct nft_chain *chain, const struct nat_plan *plan,
+			   uint32_t tunnel_index)
 {
-	struct nft_rule *rule = nft_add_rule(nft_find_chain(table, "prerouting_nat"), NULL);
+	struct nft_rule *rule =
+		nft_add_rule(chain, "ip saddr of ours (of IPv6, nothing comes of it)");
 
-	coming_by(rule, plan->tunnel);
-	is_ipv4(rule);
-	nft_goto(rule, "map_arrive");
-	rule = nft_add_rule(nft_find_chain(table, "prerouting_nat"), NULL);
-	is_ipv4(rule);
+	load_saddr(rule, 0);
+	cmp_address(rule, NFT_CMP_EQ, 0, plan->address.addr);
+	nft_goto(rule, "map_ours");
+	if (!tunnel_index)
+		return;
+	rule = nft_add_rule(chain, NULL);
+	nft_meta(rule, NFT_META_OIF, 0);
+	nft_cmp(rule, NFT_CMP_EQ, 0, &tunnel_index, sizeof(tunnel_index));
+	nft_goto(rule, "map_leave");
+	rule = nft_add_rule(chain, "has gone both ways, and does not leave by the tunnel");
+	ct_status(rule, IPS_ASSURED, NFT_CMP_NEQ);
+	nft_accept(rule);
+}
+
+static void describe_entrances(struct nft_table *table, const struct nat_plan *plan,
+			       uint32_t tunnel_index)
+{
+	struct nft_rule *rule =
+		nft_add_rule(nft_find_chain(table, "prerouting_nat"), "ip daddr of ours");
+
 	load_daddr(rule, 0);
 	cmp_address(rule, NFT_CMP_EQ, 0, plan->address.addr);
-	nft_goto(rule, "map_hairpin");
+	nft_goto(rule, "map_to_us");
 	if (!portset_is_whole(&plan->ports))
 		reject_unmappable(table, plan);
 
@@ -989,6 +1041,7 @@ static void describe_entrances(struct nft_table *table, const struct nat_plan *p
 	match_interface(rule, NFT_META_IIFNAME, NFT_CMP_NEQ, plan->tunnel);
 	nft_goto(rule, "map_snat");
 
+	describe_guard(nft_find_chain(table, "guard"), plan, tunnel_index);
 	rule = nft_add_rule(nft_find_chain(table, "guard"), NULL);
 	leaving_by(rule, plan->tunnel);
 	nft_goto(rule, "map_leave");
@@ -1001,7 +1054,7 @@ static void describe_entrances(struct nft_table *table, const struct nat_plan *p
 	nft_goto(rule, "map_input");
 }
 
-void nat_map_describe(struct nft_table *table, const struct nat_plan *plan)
+void nat_map_describe(struct nft_table *table, const struct nat_plan *plan, uint32_t tunnel_index)
 {
 	nft_add_counter(table, "refused",
 			"new connections without a free port, or over host_limit");
@@ -1022,5 +1075,6 @@ void nat_map_describe(struct nft_table *table, const struct nat_plan *plan)
 	describe_input(table, plan);
 	describe_arrive(table, plan);
 	describe_hairpin(table, plan);
-	describe_entrances(table, plan);
+	describe_to_us(table, plan);
+	describe_entrances(table, plan, tunnel_index);
 }

@@ -158,6 +158,7 @@ void nat_forwards_rules(struct nft_chain *chain, const char *map,
 
 /* nat_map.c, nat_pppoe.c: the parts of the table. */
 void nat_map_sets(struct nft_table *table); /* what other parts refer to */
-void nat_map_describe(struct nft_table *table, const struct nat_plan *plan);
+/* tunnel_index: the tunnel's ifindex, 0 when it is not there (yet). */
+void nat_map_describe(struct nft_table *table, const struct nat_plan *plan, uint32_t tunnel_index);
 void nat_pppoe_pin(struct nft_table *table, const struct nat_plan *plan);
 void nat_pppoe_describe(struct nft_table *table, const struct nat_plan *plan);

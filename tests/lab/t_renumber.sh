@@ -12,6 +12,7 @@ moved() {
   shift 3
   tunnel=$(cat /sys/class/net/map0/ifindex)
   sleep 1.5
+  rm -f "$state/usable"
   start=$(now)
   "$@"
   if ! rest=$(up 10 "$new_ipv4"); then
@@ -19,6 +20,12 @@ moved() {
     return 0
   fi
   ok "$name-up"
+  # Usable from the moment that the router advertisement has gone out, or that the DHCP client has the prefix
+  if [ -e "$state/usable" ]; then
+    start=$(cat "$state/usable")
+  else
+    start=$(awk -v s="$start" '/^sent/ && $2 >= s { print $2; exit }' "$results/log.ra")
+  fi
   stale=$(br_count stale)
   sleep 2
   if seconds=$("$lab/gap" "$state/flow" "$start" "$new_ipv4"); then
@@ -79,9 +86,8 @@ job flow lan1 python3 -B "$lab/probe" flow $SERVER "$state/flow"
 sleep 1
 renew() {
   wan_pd_say "$2" "$1"
-  # usable from the moment that the client has it
   soon 15 eval 'ip -6 route show table all | grep -q "^unreachable '"$2"'"'
-  start=$(now)
+  now >"$state/usable"
 }
 moved renumber-pd $OCN_A $OCN_B renew $OCN_A $OCN_B
 no_violations renumber-pd-br

@@ -166,8 +166,13 @@ static void add_ppp(struct plan *plan, bool up)
 		add_route(plan, PLAN_MAIN_TABLE, 2048, "ppp0");
 	}
 	add_route(plan, 10, PLAN_FLOOR_METRIC, "");
-	plan->rules[0] = (struct plan_rule){999, 1000, 0xffff, PLAN_MAIN_TABLE, true};
-	plan->rules[1] = (struct plan_rule){1000, 1000, 0xffff, 10, false};
+	plan->rules[0] = (struct plan_rule){.priority = 999,
+					    .mark = 1000,
+					    .mask = 0xffff,
+					    .table = PLAN_MAIN_TABLE,
+					    .suppress_default = true};
+	plan->rules[1] =
+		(struct plan_rule){.priority = 1000, .mark = 1000, .mask = 0xffff, .table = 10};
 	plan->rule_count = 2;
 }
 

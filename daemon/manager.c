@@ -246,9 +246,9 @@ static void forget_losses(struct manager *m)
 	nft_watch_take_culprit(m->nft_watch, culprit, sizeof(culprit));
 }
 
-/* Our own changes come back as events: they are no losses. Somebody else's may be among them, so
- * there is one more look, which finds nothing when there were none. */
-static void digest_own_events(struct manager *m)
+/* Our own changes come back as events. Somebody else's may be among them, so there is one more
+ * look, which finds nothing when there were none. */
+static void read_own_events(struct manager *m)
 {
 	struct fault fault;
 	int rtnl = watch_dispatch(m->watch, now_usec(CLOCK_BOOTTIME), &fault);
@@ -256,11 +256,10 @@ static void digest_own_events(struct manager *m)
 
 	if (rtnl != 0 || nft != 0)
 		schedule(m, watch_take_news(m->watch) != 0);
-	forget_losses(m);
 }
 
 /* After a failure they must not lead to the next try before its time. */
-static void digest_failed_events(struct manager *m)
+static void read_failed_events(struct manager *m)
 {
 	struct fault fault;
 
@@ -275,26 +274,26 @@ static void digest_failed_events(struct manager *m)
 static int apply(struct manager *m, struct plan *plan, struct fault *reterr)
 {
 	bool same = m->plan_known && plan_equal(plan, &m->plan);
-	uint64_t start_usec = now_usec(CLOCK_MONOTONIC);
+	uint64_t start_usec = now_usec(CLOCK_MONOTONIC), end_usec;
 	int changes = plan_apply(m->applier, plan, m->plan_known ? &m->plan : NULL, reterr);
 
 	if (changes < 0)
 		return changes;
-	if (same && changes > 0)
-		say_repaired(m, changes);
-	pace_looked(&m->pace, now_usec(CLOCK_MONOTONIC), same && changes > 0);
-	keep_plan(m, plan);
+	end_usec = now_usec(CLOCK_MONOTONIC);
+	pace_looked(&m->pace, end_usec, same && changes > 0);
 	if (changes > 0) {
-		m->report.took_usec = now_usec(CLOCK_MONOTONIC) - start_usec;
+		m->report.took_usec = end_usec - start_usec;
 		m->report.changes = (unsigned int)changes;
-		digest_own_events(m);
+		read_own_events(m);
 		/* A table of a thousand ports has been described and compared; nothing of it stays.
 		 */
 		malloc_trim(0);
-	} else {
-		/* It was put back by whoever took it. */
-		forget_losses(m);
 	}
+	if (same && changes > 0)
+		say_repaired(m, changes);
+	keep_plan(m, plan);
+	/* Our own doing, or put back by whoever took it. */
+	forget_losses(m);
 	return changes;
 }
 
@@ -384,7 +383,7 @@ static void reconcile(struct manager *m)
 	if (look(m, &fault) < 0) {
 		pace_looked(&m->pace, now_usec(CLOCK_MONOTONIC), false);
 		fail(m, &fault);
-		digest_failed_events(m);
+		read_failed_events(m);
 	}
 	tell(m);
 }

@@ -225,6 +225,17 @@ class Maped:
             file.seek(self.log_start)
             return file.read()
 
+    def wait_log(self, pattern, since=0, timeout=2.0):
+        """The lines behind since once one of them matches, or None."""
+        end = time.monotonic() + timeout
+        while True:
+            text = self.log()[since:]
+            if re.search(pattern, text, re.M):
+                return text.splitlines()
+            if time.monotonic() > end:
+                return None
+            time.sleep(0.01)
+
     def ready(self, timeout=10.0):
         return self.notify.wait("^READY=1", timeout=timeout) is not None
 
@@ -274,9 +285,10 @@ class Maped:
         return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", self.proc("status"), re.M).group(1))
 
     def waited(self):
-        """Seconds for which it was ready to run and the machine ran others; 0 where that is not known."""
+        """Seconds for which it or this test was ready to run and the machine ran others; 0 where that is not known."""
         try:
-            return int(self.proc("schedstat").split()[1]) / 1e9
+            with open("/proc/self/schedstat") as own:
+                return (int(self.proc("schedstat").split()[1]) + int(own.read().split()[1])) / 1e9
         except (OSError, IndexError):
             return 0
 

@@ -189,6 +189,7 @@ class Patient:
             except BlockingIOError:
                 pass
             fault.do(self.box)
+            waited = self.maped.waited()
             events = self.nft_events(2.0)
             took = events[1][0] - events[0][0] if len(events) > 1 else None
         else:
@@ -199,9 +200,8 @@ class Patient:
         self.monitor.quiet(0.05, limit=1)
         now = whole(self.box)
         need(now == self.whole, "%s: repaired into %s, not %s", fault.name, now, self.whole)
-        lines = self.maped.log()[said:].splitlines()
-        need(any(line.startswith("repaired: ") and fault.told in line for line in lines), "%s: the log says %s", fault.name,
-             lines)
+        lines = self.maped.wait_log("^repaired: .*" + re.escape(fault.told), said)
+        need(lines, "%s: the log says %s", fault.name, self.maped.log()[said:])
         need(len(lines) == len(set(lines)), "%s: told more than once: %s", fault.name, lines)
         return took, net
 

@@ -11,6 +11,7 @@
 #include "daemon/doctor_facts.h"
 #include "daemon/import.h"
 #include "daemon/machine.h"
+#include "daemon/paint.h"
 #include "daemon/query.h"
 #include "daemon/setup.h"
 #include "lib/config/config.h"
@@ -171,7 +172,7 @@ int command_import(const struct options *options)
 
 static int show_status(const struct options *options)
 {
-	_cleanup_text_ struct text plain = TEXT_INIT, json = TEXT_INIT;
+	_cleanup_text_ struct text plain = TEXT_INIT, json = TEXT_INIT, painted = TEXT_INIT;
 	int r = query_ask(&plain, &json);
 
 	if (r == -ENOENT || r == -ECONNREFUSED) {
@@ -182,7 +183,14 @@ static int show_status(const struct options *options)
 		fprintf(stderr, "maped: no answer from the daemon: %s\n", strerror(-r));
 		return r;
 	}
-	fputs(text_get(options->json ? &json : &plain), stdout);
+	if (options->json) {
+		fputs(text_get(&json), stdout);
+	} else if (paint_wanted(STDOUT_FILENO)) {
+		paint_status(text_get(&plain), &painted);
+		fputs(text_get(&painted), stdout);
+	} else {
+		fputs(text_get(&plain), stdout);
+	}
 	fflush(stdout);
 	return 0;
 }
@@ -218,7 +226,7 @@ int command_doctor(const struct options *options)
 	if (geteuid() != 0)
 		printf("(not root: other programs' firewall rules were not looked at)\n");
 	doctor_judge(&facts, &findings);
-	doctor_print(&findings, &out);
+	doctor_print(&findings, paint_wanted(STDOUT_FILENO), &out);
 	fputs(text_get(&out), stdout);
 	return findings.count > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -5,14 +5,17 @@
 #include <inttypes.h>
 #include <linux/ip6_tunnel.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter_ipv4.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/paint.h"
 #include "lib/base/macro.h"
 
-/* Of our source NAT; a foreign chain below it binds flows before ours sees them. */
-#define OUR_SRCNAT_PRIORITY 100
+/* Of our source NAT (lib/kernel/nat.c). A foreign chain before it binds flows before ours sees
+ * them; at the same place the one that was registered first does (net/netfilter/core.c). */
+#define OUR_SRCNAT_PRIORITY NF_IP_PRI_NAT_SRC
 #define CONNTRACK_FULL      90 /* percent */
 /* So many packets without one answer are no accident. */
 #define UNANSWERED_PACKETS 20
@@ -78,10 +81,33 @@ static void judge_kernel(const struct doctor_facts *facts, struct findings *out)
 
 /* ---- the line ---------------------------------------------------------------------------- */
 
-static void judge_line(const struct doctor_facts *facts, struct findings *out)
+/* Why no prefix is seen, as far as this machine is the reason. */
+static bool judge_deafness(const struct doctor_facts *facts, struct findings *out)
 {
-	const struct choice *choice = &facts->decision.choice;
-	_cleanup_text_ struct text why = TEXT_INIT;
+	const char *wan = facts->wan.name;
+	char command[96];
+
+	if (facts->wan_ipv6 == PRESENCE_NO) {
+		snprintf(command, sizeof(command), "sysctl -w net.ipv6.conf.%s.disable_ipv6=0",
+			 wan);
+		find(out, SEVERITY_PROBLEM, "wan-no-ipv6", command,
+		     "IPv6 is switched off on %s; MAP-E is IPv4 carried by IPv6", wan);
+		return true;
+	}
+	if (facts->wan_takes_ra == PRESENCE_NO) {
+		snprintf(command, sizeof(command), "sysctl -w net.ipv6.conf.%s.accept_ra=2", wan);
+		find(out, SEVERITY_PROBLEM, "wan-ignores-ra", command,
+		     "the kernel ignores router advertisements on %s, because this machine "
+		     "forwards "
+		     "IPv6 and accept_ra is 1",
+		     wan);
+		return true;
+	}
+	return false;
+}
+
+static void judge_state(const struct doctor_facts *facts, struct findings *out)
+{
 	static const char *const names[] = {
 		[STATE_WAITING_WAN] = "wan-missing",
 		[STATE_WAITING_CARRIER] = "wan-no-link",
@@ -90,26 +116,50 @@ static void judge_line(const struct doctor_facts *facts, struct findings *out)
 		[STATE_CLOSED_NETWORK] = "prefix-closed-network",
 		[STATE_OCN_WITHOUT_MAPE] = "prefix-ocn-without-mape",
 	};
+	_cleanup_text_ struct text why = TEXT_INIT;
 	enum state state = facts->decision.state;
+	const char *name = state < ARRAY_SIZE(names) ? names[state] : NULL;
+	char command[96] = "";
 
-	if (state < ARRAY_SIZE(names) && names[state]) {
-		decision_explain(&facts->decision, &facts->wan, &why);
-		find(out, SEVERITY_PROBLEM,
-		     state == STATE_NO_RULE && choice->other_provider[0] ? "prefix-other-provider"
-									 : names[state],
-		     state == STATE_WAITING_PREFIX ? "networkctl status; rdisc6 WAN" : "", "%s",
-		     text_get(&why));
-	}
+	if (!name || (state == STATE_WAITING_PREFIX && judge_deafness(facts, out)))
+		return;
+	if (state == STATE_NO_RULE && facts->decision.choice.other_provider[0])
+		name = "prefix-other-provider";
+	if (state == STATE_WAITING_WAN)
+		snprintf(command, sizeof(command), "ip -6 route show default; ip -br link");
+	if (state == STATE_WAITING_CARRIER)
+		snprintf(command, sizeof(command), "ip link set %s up", facts->wan.name);
+	if (state == STATE_WAITING_PREFIX)
+		snprintf(command, sizeof(command), "tcpdump -ni %s 'icmp6 or udp port 546'",
+			 facts->wan.name);
+	decision_explain(&facts->decision, &facts->wan, &why);
+	find(out, SEVERITY_PROBLEM, name, command, "%s", text_get(&why));
+}
+
+static void judge_line(const struct doctor_facts *facts, struct findings *out)
+{
+	const struct choice *choice = &facts->decision.choice;
+	char ce[INET6_ADDRSTRLEN];
+
+	judge_state(facts, out);
 	if (choice->verdict == VERDICT_CHOSEN && choice->gateway_in_front)
 		find(out, SEVERITY_WARNING, "gateway-in-front", "",
 		     "a home gateway stands in front of this machine: switch its own MAP-E "
-		     "(v6plus, "
-		     "OCN Virtual Connect) off, or both use the same address and ports");
+		     "(v6plus, OCN Virtual Connect) off, or both use the same address and ports");
+	if (facts->ce_elsewhere == PRESENCE_YES)
+		find(out, SEVERITY_PROBLEM, "ce-address-taken", "",
+		     "another device on %s%s%s answers for %s, the CE address of this line: it "
+		     "does MAP-E itself (a home gateway?), and both would use the same address and "
+		     "ports; switch one off",
+		     facts->wan.name, facts->ce_owner[0] ? ", " : "", facts->ce_owner,
+		     inet_ntop(AF_INET6, &choice->params.ce, ce, sizeof(ce)));
 	if (facts->duid[0] && strcmp(facts->duid, "link-layer") != 0)
 		find(out, SEVERITY_WARNING, "duid-type",
-		     "set DUIDType=link-layer in networkd.conf, or duid ll in dhcpcd.conf",
+		     "printf '[DHCPv6]\\nDUIDType=link-layer\\n' "
+		     ">/etc/systemd/networkd.conf.d/duid.conf\n"
+		     "systemctl restart systemd-networkd",
 		     "the DHCPv6 client uses a DUID of type %s; NTT answers only type link-layer "
-		     "(DUID-LL)",
+		     "(DUID-LL; in dhcpcd.conf: duid ll)",
 		     facts->duid);
 }
 
@@ -143,14 +193,15 @@ static void judge_tunnel(const struct doctor_facts *facts, struct findings *out)
 		     "tunnel %s has MTU %u instead of %u: large packets will be lost or split",
 		     tunnel->name, tunnel->mtu, facts->wanted_mtu);
 	}
-	if (facts->tunnel_sent >= UNANSWERED_PACKETS && facts->tunnel_received == 0)
-		find(out, SEVERITY_PROBLEM, "tunnel-no-answer",
-		     "maped --calc PREFIX, compare with the provider's values; "
-		     "tcpdump -ni WAN ip6 proto 4",
+	if (facts->tunnel_sent >= UNANSWERED_PACKETS && facts->tunnel_received == 0) {
+		snprintf(command, sizeof(command), "maped --status\ntcpdump -ni %s ip6 proto 4",
+			 facts->wan.found ? facts->wan.name : "any");
+		find(out, SEVERITY_PROBLEM, "tunnel-no-answer", command,
 		     "%" PRIu64 " packets were sent through %s and none came back: wrong border "
 		     "relay, wrong interface identifier (map-draft-03 or rfc7597), or protocol 4 "
 		     "filtered on the way",
 		     facts->tunnel_sent, tunnel->name);
+	}
 	if (facts->rp_filter_strict) {
 		snprintf(command, sizeof(command), "sysctl -w net.ipv4.conf.%s.rp_filter=2",
 			 tunnel->name);
@@ -183,42 +234,141 @@ static const char *family_name(uint8_t family)
 	return family == NFPROTO_INET ? "inet" : "ip";
 }
 
+/* docker's MASQUERADE, like every rule of iptables -t nat, is in a chain of priority 100. */
+static void judge_foreign_nat(const struct nft_survey_chain *chain, const char *tunnel,
+			      struct findings *out)
+{
+	bool same = chain->priority == OUR_SRCNAT_PRIORITY;
+	char command[200];
+
+	if (!chain->nat || !chain->translates || chain->hook != NF_INET_POST_ROUTING ||
+	    chain->priority > OUR_SRCNAT_PRIORITY)
+		return;
+	snprintf(command, sizeof(command), "nft -a list chain %s %s %s", family_name(chain->family),
+		 chain->table, chain->name);
+	find(out, SEVERITY_WARNING, "foreign-nat", command,
+	     "chain %s %s %s translates sources %s maped does (priority %d, maped %d): connections "
+	     "into %s that its rules match get ports that are not yours, and are dropped; let its "
+	     "rules leave out %s",
+	     family_name(chain->family), chain->table, chain->name,
+	     same ? "at the same place as" : "before", chain->priority, OUR_SRCNAT_PRIORITY, tunnel,
+	     tunnel);
+}
+
+static void judge_forward_drop(const struct nft_survey_chain *chain, bool docker,
+			       const char *tunnel, struct findings *out)
+{
+	bool iptables = strcmp(chain->name, "FORWARD") == 0;
+	const char *user = docker ? "DOCKER-USER" : "FORWARD";
+	char command[600], place[2 * SURVEY_NAME_MAX + 8];
+
+	if (chain->nat || !chain->drops || chain->hook != NF_INET_FORWARD)
+		return;
+	snprintf(place, sizeof(place), "%s %s %s", family_name(chain->family), chain->table,
+		 chain->name);
+	if (iptables)
+		snprintf(command, sizeof(command),
+			 "iptables -I %s -o %s -j ACCEPT\n"
+			 "iptables -I %s -i %s -m conntrack --ctstate RELATED,ESTABLISHED -j "
+			 "ACCEPT\n"
+			 "iptables -I %s -i %s -m conntrack --ctstate DNAT -j ACCEPT",
+			 user, tunnel, user, tunnel, user, tunnel);
+	else
+		snprintf(command, sizeof(command),
+			 "nft insert rule %s oifname %s accept\n"
+			 "nft insert rule %s iifname %s ct state established,related accept\n"
+			 "nft insert rule %s iifname %s ct status dnat accept",
+			 place, tunnel, place, tunnel, place, tunnel);
+	find(out, SEVERITY_WARNING, "forward-drop", command,
+	     "chain %s drops what it does not accept%s: LAN hosts have IPv4 only if one of its "
+	     "rules lets them use %s",
+	     place, docker && iptables ? " (docker's doing)" : "", tunnel);
+}
+
 static void judge_firewalls(const struct doctor_facts *facts, struct findings *out)
 {
-	char command[200];
+	const char *tunnel = facts->settings->map.tunnel;
 
 	if (!facts->survey_known)
 		return;
 	for (size_t i = 0; i < facts->survey.count; i++) {
-		const struct nft_survey_chain *chain = &facts->survey.chains[i];
-
-		if (chain->nat && chain->translates && chain->hook == NF_INET_POST_ROUTING &&
-		    chain->priority <= OUR_SRCNAT_PRIORITY) {
-			snprintf(command, sizeof(command), "nft -a list chain %s %s %s",
-				 family_name(chain->family), chain->table, chain->name);
-			find(out, SEVERITY_WARNING, "foreign-nat", command,
-			     "chain %s %s %s (priority %d) translates sources no later than maped: "
-			     "what it takes leaves with ports that are not yours; let it leave out "
-			     "the tunnel",
-			     family_name(chain->family), chain->table, chain->name,
-			     chain->priority);
-		}
-		if (!chain->nat && chain->drops && chain->hook == NF_INET_FORWARD) {
-			bool docker = facts->docker == PRESENCE_YES;
-
-			find(out, SEVERITY_WARNING, "forward-drop",
-			     docker ? "iptables -I DOCKER-USER -o map0 -j ACCEPT; iptables -I "
-				      "DOCKER-USER -i map0 -m conntrack --ctstate "
-				      "RELATED,ESTABLISHED,DNAT -j ACCEPT"
-				    : "allow forwarding between the LAN and the tunnel in that "
-				      "chain",
-			     "chain %s %s %s drops what it does not accept%s: LAN hosts have no "
-			     "IPv4 "
-			     "unless it accepts them",
-			     family_name(chain->family), chain->table, chain->name,
-			     docker ? " (docker's doing)" : "");
-		}
+		judge_foreign_nat(&facts->survey.chains[i], tunnel, out);
+		judge_forward_drop(&facts->survey.chains[i], facts->docker == PRESENCE_YES, tunnel,
+				   out);
 	}
+}
+
+/* ---- firewalld --------------------------------------------------------------------------- */
+
+/* From the zone of a LAN interface into the tunnel's. */
+static void judge_policy(const struct doctor_facts *facts, const struct doctor_lan *lan,
+			 const char *to, struct findings *out)
+{
+	const char *from = lan->zone[0] ? lan->zone : "internal";
+	char command[600], first[120] = "";
+
+	if (lan->passes != PRESENCE_NO)
+		return;
+	if (!lan->zone[0])
+		snprintf(first, sizeof(first),
+			 "firewall-cmd --permanent --zone=internal --change-interface=%s\n",
+			 lan->interface);
+	snprintf(command, sizeof(command),
+		 "%sfirewall-cmd --permanent --new-policy lan2map\n"
+		 "firewall-cmd --permanent --policy lan2map --add-ingress-zone %s\n"
+		 "firewall-cmd --permanent --policy lan2map --add-egress-zone %s\n"
+		 "firewall-cmd --permanent --policy lan2map --set-target ACCEPT\n"
+		 "firewall-cmd --reload",
+		 first, from, to);
+	find(out, SEVERITY_PROBLEM, "firewalld-policy", command,
+	     "firewalld rejects what LAN hosts on %s (%s%s) send into %s (%s%s): no policy lets it "
+	     "pass",
+	     lan->interface, lan->zone[0] ? "zone " : "no zone", lan->zone,
+	     facts->settings->map.tunnel, facts->zone[0] ? "zone " : "no zone", facts->zone);
+}
+
+/* One finding for each zone: interfaces of the same zone need the same policy. */
+static bool zone_was_judged(const struct doctor_facts *facts, size_t before)
+{
+	for (size_t i = 0; i < before; i++)
+		if (facts->lan[i].passes == PRESENCE_NO && facts->lan[i].zone[0] &&
+		    strcmp(facts->lan[i].zone, facts->lan[before].zone) == 0)
+			return true;
+	return false;
+}
+
+static void judge_firewalld(const struct doctor_facts *facts, struct findings *out)
+{
+	const struct firewalld_settings *wanted = &facts->settings->firewalld;
+	const char *tunnel = facts->settings->map.tunnel;
+	const char *to = wanted->enabled ? wanted->zone : facts->zone[0] ? facts->zone : "external";
+	char command[240];
+
+	if (wanted->enabled && facts->firewalld == PRESENCE_NO)
+		find(out, SEVERITY_WARNING, "firewalld-not-running",
+		     "systemctl enable --now firewalld",
+		     "firewalld.zone asks for zone %s, but firewalld is not running", wanted->zone);
+	if (facts->firewalld != PRESENCE_YES)
+		return;
+	if (wanted->enabled && strcmp(facts->zone, wanted->zone) != 0)
+		find(out, SEVERITY_PROBLEM, "firewalld-zone",
+		     facts->daemon == PRESENCE_YES ? "journalctl -x -u maped -n 20"
+						   : "systemctl enable --now maped",
+		     "%s is in %s%s of firewalld, and not in %s as firewalld.zone asks", tunnel,
+		     facts->zone[0] ? "zone " : "no zone", facts->zone, wanted->zone);
+	if (!wanted->enabled && !facts->zone[0]) {
+		snprintf(command, sizeof(command),
+			 "firewall-cmd --permanent --zone=external --change-interface=%s\n"
+			 "firewall-cmd --reload",
+			 tunnel);
+		find(out, SEVERITY_WARNING, "firewalld-zone", command,
+		     "firewalld runs and %s is in no zone of it; set firewalld.zone in "
+		     "maped.conf, or bind it by hand",
+		     tunnel);
+	}
+	for (size_t i = 0; i < facts->lan_count; i++)
+		if (!zone_was_judged(facts, i))
+			judge_policy(facts, &facts->lan[i], to, out);
 }
 
 static void judge_programs(const struct doctor_facts *facts, struct findings *out)
@@ -228,24 +378,17 @@ static void judge_programs(const struct doctor_facts *facts, struct findings *ou
 
 	if (facts->networkd == PRESENCE_YES && facts->networkd_spares_us == PRESENCE_NO)
 		find(out, SEVERITY_WARNING, "networkd-foreign",
-		     "set ManageForeignRoutes=no and ManageForeignRoutingPolicyRules=no in "
-		     "/etc/systemd/networkd.conf.d/",
-		     "systemd-networkd deletes routes and rules of others whenever it is "
-		     "restarted; "
-		     "maped repairs them, with a gap");
+		     "mkdir -p /etc/systemd/networkd.conf.d\n"
+		     "printf '[Network]\\nManageForeignRoutes=no\\n"
+		     "ManageForeignRoutingPolicyRules=no\\n' "
+		     ">/etc/systemd/networkd.conf.d/95-maped.conf\n"
+		     "systemctl restart systemd-networkd",
+		     "systemd-networkd deletes routes and rules of other programs whenever it is "
+		     "restarted; maped repairs them, with a gap");
 	if (facts->manager == PRESENCE_YES && facts->manager_spares_us == PRESENCE_NO) {
 		snprintf(command, sizeof(command), "nmcli device set %s managed no", tunnel);
 		find(out, SEVERITY_WARNING, "networkmanager-tunnel", command,
 		     "NetworkManager manages %s and may take its address away", tunnel);
-	}
-	if (facts->firewalld == PRESENCE_YES && !facts->zone[0]) {
-		snprintf(command, sizeof(command),
-			 "firewall-cmd --permanent --zone=external --change-interface=%s && "
-			 "firewall-cmd --reload",
-			 tunnel);
-		find(out, SEVERITY_WARNING, "firewalld-zone", command,
-		     "firewalld runs and %s is in no zone: it rejects what LAN hosts send there",
-		     tunnel);
 	}
 	if (facts->daemon == PRESENCE_NO)
 		find(out, SEVERITY_PROBLEM, "daemon-not-running", "systemctl enable --now maped",
@@ -260,25 +403,69 @@ void doctor_judge(const struct doctor_facts *facts, struct findings *ret)
 	judge_tunnel(facts, ret);
 	judge_routes(facts, ret);
 	judge_firewalls(facts, ret);
+	judge_firewalld(facts, ret);
 	judge_programs(facts, ret);
 }
 
-void doctor_print(const struct findings *findings, struct text *out)
+/* ---- printing ---------------------------------------------------------------------------- */
+
+#define COLUMNS 80
+
+/* Words from column on; lines that follow begin at indent, and each but the last ends with tail. */
+static void fold(const char *words, size_t column, size_t indent, const char *tail,
+		 struct text *out)
+{
+	bool first = true;
+
+	while (*words) {
+		size_t length = strcspn(words, " ");
+
+		if (!first && column + 1 + length + strlen(tail) > COLUMNS) {
+			text_add(out, "%s\n%*s", tail, (int)indent, "");
+			column = indent;
+			first = true;
+		}
+		text_add(out, "%s%.*s", first ? "" : " ", (int)length, words);
+		column += length + !first;
+		first = false;
+		words += length + (words[length] == ' ');
+	}
+	text_add(out, "\n");
+}
+
+static void print_commands(const char *commands, struct text *out)
+{
+	char command[sizeof(((struct finding *)0)->command)];
+
+	while (*commands) {
+		size_t length = strcspn(commands, "\n");
+
+		snprintf(command, sizeof(command), "%.*s", (int)length, commands);
+		text_add(out, "    ");
+		fold(command, 4, 6, " \\", out);
+		commands += length + (commands[length] == '\n');
+	}
+}
+
+static void print_finding(const struct finding *finding, bool colour, struct text *out)
+{
+	bool problem = finding->severity == SEVERITY_PROBLEM;
+	const char *kind = problem ? "problem" : "warning";
+
+	text_add(out, "%s%s%s [%s]: ", colour ? (problem ? PAINT_RED : PAINT_YELLOW) : "", kind,
+		 colour ? PAINT_END : "", finding->name);
+	fold(finding->sentence, strlen(kind) + strlen(finding->name) + 5, 2, "", out);
+	print_commands(finding->command, out);
+}
+
+void doctor_print(const struct findings *findings, bool colour, struct text *out)
 {
 	static const enum severity order[] = {SEVERITY_PROBLEM, SEVERITY_WARNING};
 
 	for (size_t s = 0; s < ARRAY_SIZE(order); s++)
-		for (size_t i = 0; i < findings->count; i++) {
-			const struct finding *finding = &findings->list[i];
-
-			if (finding->severity != order[s])
-				continue;
-			text_add(out, "%s [%s]: %s\n",
-				 finding->severity == SEVERITY_PROBLEM ? "problem" : "warning",
-				 finding->name, finding->sentence);
-			if (finding->command[0])
-				text_add(out, "    %s\n", finding->command);
-		}
+		for (size_t i = 0; i < findings->count; i++)
+			if (findings->list[i].severity == order[s])
+				print_finding(&findings->list[i], colour, out);
 	if (findings->count == 0)
 		text_add(out, "nothing found that keeps MAP-E from working\n");
 }

@@ -23,6 +23,13 @@ enum presence {
 };
 
 #define DOCTOR_WORD_MAX 72
+#define DOCTOR_LAN_MAX  16
+
+struct doctor_lan { /* a LAN interface, as firewalld sees it */
+	char interface[IFNAMSIZ];
+	char zone[DOCTOR_WORD_MAX]; /* "" = none: the default zone */
+	enum presence passes;       /* from there to the tunnel */
+};
 
 struct doctor_facts {
 	char kernel[DOCTOR_WORD_MAX]; /* release, as uname -r */
@@ -31,7 +38,11 @@ struct doctor_facts {
 
 	const struct settings *settings;
 	struct wan_view wan;
-	struct decision decision; /* what a daemon that starts now would decide */
+	enum presence wan_ipv6;         /* not switched off there */
+	enum presence wan_takes_ra;     /* NO: the kernel ignores what it could hear there */
+	enum presence ce_elsewhere;     /* another device on the link answers for the CE address */
+	char ce_owner[DOCTOR_WORD_MAX]; /* its link address, "" = not known */
+	struct decision decision;       /* what a daemon that starts now would decide */
 	struct snapshot snapshot;
 
 	bool tunnel_found;
@@ -47,7 +58,9 @@ struct doctor_facts {
 	enum presence networkd, networkd_spares_us; /* runs; leaves foreign routes and rules */
 	enum presence manager, manager_spares_us;   /* NetworkManager runs; tunnel unmanaged */
 	enum presence firewalld;
-	char zone[DOCTOR_WORD_MAX]; /* of the tunnel in firewalld, "" = none */
+	char zone[DOCTOR_WORD_MAX];            /* of the tunnel in firewalld, "" = none */
+	struct doctor_lan lan[DOCTOR_LAN_MAX]; /* only when firewalld runs */
+	size_t lan_count;
 	enum presence docker;
 	char duid[DOCTOR_WORD_MAX]; /* type of the DHCPv6 client's DUID, "" = not known */
 	uint64_t conntrack_count, conntrack_max; /* max 0 = not known */
@@ -62,7 +75,7 @@ struct finding {
 	enum severity severity;
 	const char *name;   /* stable, for programs and tests: "tunnel-encap-limit" */
 	char sentence[360]; /* for people */
-	char command[200];  /* that mends it, "" = none can */
+	char command[640];  /* that mends it, one a line, "" = none can */
 };
 
 struct findings {
@@ -72,5 +85,6 @@ struct findings {
 
 void doctor_judge(const struct doctor_facts *facts, struct findings *ret);
 
-/* The findings as text: problems first. */
-void doctor_print(const struct findings *findings, struct text *out);
+/* The findings as text of 80 columns: problems first. Commands that are longer are continued as a
+ * shell reads it. */
+void doctor_print(const struct findings *findings, bool colour, struct text *out);

@@ -13,9 +13,11 @@
 #include <systemd/sd-bus.h>
 #include <unistd.h>
 
+#include "daemon/doctor_firewalld.h"
 #include "daemon/machine.h"
 #include "daemon/query.h"
 #include "lib/kernel/link.h"
+#include "lib/kernel/neighbour.h"
 
 DEFINE_CLEANUP(FILE *, fclose);
 DEFINE_CLEANUP(sd_bus *, sd_bus_flush_close_unref);
@@ -125,6 +127,51 @@ static int gather_tunnel(struct rtnl *nl, struct doctor_facts *facts, struct fau
 	return 0;
 }
 
+/* ---- the line ---------------------------------------------------------------------------- */
+
+#define ANSWER_MS 1500
+
+static void ask_for_ce(struct doctor_facts *facts)
+{
+	const struct choice *choice = &facts->decision.choice;
+	struct ether_addr owner, none = {0};
+	const uint8_t *octet = owner.ether_addr_octet;
+	int r;
+
+	if (choice->verdict != VERDICT_CHOSEN || !facts->wan.up)
+		return;
+	r = neighbour_ask(facts->snapshot.wan_index, &choice->params.ce, ANSWER_MS, &owner, NULL);
+	if (r < 0)
+		return;
+	facts->ce_elsewhere = r ? PRESENCE_YES : PRESENCE_NO;
+	if (r && memcmp(&owner, &none, sizeof(none)) != 0)
+		snprintf(facts->ce_owner, sizeof(facts->ce_owner), "%02x:%02x:%02x:%02x:%02x:%02x",
+			 octet[0], octet[1], octet[2], octet[3], octet[4], octet[5]);
+}
+
+/* A machine that forwards takes router advertisements only with accept_ra=2 (kernel,
+ * ip-sysctl.rst); networkd and NetworkManager set 0 and listen themselves. */
+static void gather_line(struct doctor_facts *facts)
+{
+	const char *wan = facts->wan.name;
+	char path[128];
+
+	if (!facts->wan.found)
+		return;
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", wan);
+	facts->wan_ipv6 =
+		access(path, F_OK) < 0 ||
+				interface_number("/proc/sys/net/ipv6/conf/%s/disable_ipv6", wan)
+			? PRESENCE_NO
+			: PRESENCE_YES;
+	facts->wan_takes_ra =
+		interface_number("/proc/sys/net/ipv6/conf/%s/accept_ra", wan) == 1 &&
+				interface_number("/proc/sys/net/ipv6/conf/%s/forwarding", wan)
+			? PRESENCE_NO
+			: PRESENCE_YES;
+	ask_for_ce(facts);
+}
+
 /* ---- other programs ---------------------------------------------------------------------- */
 
 static enum presence owned(sd_bus *bus, const char *name)
@@ -134,35 +181,64 @@ static enum presence owned(sd_bus *bus, const char *name)
 	return r >= 0 ? PRESENCE_YES : PRESENCE_NO;
 }
 
-static bool drop_in_spares_us(const char *directory)
+/* Highest first; a file hides those of the same name further down (systemd-system.conf(5)). */
+static const char *const drop_ins[] = {
+	"/etc/systemd/networkd.conf.d",
+	"/run/systemd/networkd.conf.d",
+	"/usr/local/lib/systemd/networkd.conf.d",
+	"/usr/lib/systemd/networkd.conf.d",
+};
+
+static bool drop_in_is_hidden(const char *name, size_t directory)
 {
-	DIR *dir = opendir(directory);
+	char path[1024];
+
+	for (size_t i = 0; i < directory; i++) {
+		snprintf(path, sizeof(path), "%s/%s", drop_ins[i], name);
+		if (access(path, F_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+struct last_word { /* the drop-in whose name comes last wins */
+	char name[256];
+	bool spares_us;
+};
+
+static void read_drop_ins(size_t directory, struct last_word *last)
+{
+	DIR *dir = opendir(drop_ins[directory]);
 	struct dirent *entry;
 	char path[1024];
-	bool found = false;
 
-	while (dir && !found && (entry = readdir(dir))) {
-		snprintf(path, sizeof(path), "%s/%s", directory, entry->d_name);
-		found = file_says(path, "ManageForeignRoutes=no");
+	while (dir && (entry = readdir(dir))) {
+		size_t length = strlen(entry->d_name);
+
+		snprintf(path, sizeof(path), "%s/%s", drop_ins[directory], entry->d_name);
+		if (length < 5 || strcmp(entry->d_name + length - 5, ".conf") != 0 ||
+		    strcmp(entry->d_name, last->name) < 0 ||
+		    drop_in_is_hidden(entry->d_name, directory) ||
+		    !file_says(path, "ManageForeignRoutes="))
+			continue;
+		snprintf(last->name, sizeof(last->name), "%s", entry->d_name);
+		last->spares_us = file_says(path, "ManageForeignRoutes=no") ||
+				  file_says(path, "ManageForeignRoutes=false");
 	}
 	if (dir)
 		closedir(dir);
-	return found;
 }
 
 static void gather_networkd(sd_bus *bus, struct doctor_facts *facts)
 {
-	static const char *const directories[] = {
-		"/etc/systemd/networkd.conf.d", "/run/systemd/networkd.conf.d",
-		"/usr/local/lib/systemd/networkd.conf.d", "/usr/lib/systemd/networkd.conf.d"};
+	struct last_word last = {
+		.spares_us = file_says("/etc/systemd/networkd.conf", "ManageForeignRoutes=no"),
+	};
 
 	facts->networkd = owned(bus, "org.freedesktop.network1");
-	facts->networkd_spares_us = PRESENCE_NO;
-	if (file_says("/etc/systemd/networkd.conf", "ManageForeignRoutes=no"))
-		facts->networkd_spares_us = PRESENCE_YES;
-	for (size_t i = 0; i < ARRAY_SIZE(directories); i++)
-		if (drop_in_spares_us(directories[i]))
-			facts->networkd_spares_us = PRESENCE_YES;
+	for (size_t i = 0; i < ARRAY_SIZE(drop_ins); i++)
+		read_drop_ins(i, &last);
+	facts->networkd_spares_us = last.spares_us ? PRESENCE_YES : PRESENCE_NO;
 }
 
 static void gather_manager(sd_bus *bus, struct doctor_facts *facts)
@@ -183,24 +259,6 @@ static void gather_manager(sd_bus *bus, struct doctor_facts *facts)
 					"org.freedesktop.NetworkManager.Device", "Managed", NULL,
 					'b', &managed) >= 0)
 		facts->manager_spares_us = managed ? PRESENCE_NO : PRESENCE_YES;
-	sd_bus_message_unref(reply);
-}
-
-static void gather_firewalld(sd_bus *bus, struct doctor_facts *facts)
-{
-	sd_bus_message *reply = NULL;
-	const char *zone;
-
-	facts->firewalld = owned(bus, "org.fedoraproject.FirewallD1");
-	if (facts->firewalld != PRESENCE_YES)
-		return;
-	if (sd_bus_call_method(bus, "org.fedoraproject.FirewallD1", "/org/fedoraproject/FirewallD1",
-			       "org.fedoraproject.FirewallD1.zone", "getZoneOfInterface", NULL,
-			       &reply, "s", facts->settings->map.tunnel) >= 0 &&
-	    sd_bus_message_read(reply, "s", &zone) >= 0)
-		snprintf(facts->zone, sizeof(facts->zone), "%s", zone);
-	else
-		facts->firewalld = PRESENCE_UNKNOWN;
 	sd_bus_message_unref(reply);
 }
 
@@ -239,7 +297,7 @@ static void gather_programs(struct doctor_facts *facts)
 		return;
 	gather_networkd(bus, facts);
 	gather_manager(bus, facts);
-	gather_firewalld(bus, facts);
+	doctor_ask_firewalld(bus, facts);
 }
 
 int doctor_facts_gather(const struct setup *setup, struct doctor_facts *ret, struct fault *reterr)
@@ -258,6 +316,7 @@ int doctor_facts_gather(const struct setup *setup, struct doctor_facts *ret, str
 	r = gather_tunnel(nl, ret, reterr);
 	if (r < 0)
 		return r;
+	gather_line(ret);
 	ret->survey_known = nft_survey_read(PLAN_TABLE, &ret->survey, NULL) == 0;
 	gather_programs(ret);
 	return 0;

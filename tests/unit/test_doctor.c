@@ -29,6 +29,8 @@ static void healthy(struct doctor_facts *facts)
 	facts->networkd = facts->networkd_spares_us = PRESENCE_YES;
 	facts->manager = facts->firewalld = facts->docker = PRESENCE_NO;
 	facts->wan = (struct wan_view){.found = true, .name = "wan0", .up = true};
+	facts->wan_ipv6 = facts->wan_takes_ra = PRESENCE_YES;
+	facts->ce_elsewhere = PRESENCE_NO;
 	facts->decision.state = STATE_UP;
 	facts->decision.choice.verdict = VERDICT_CHOSEN;
 	facts->tunnel_found = true;
@@ -98,6 +100,25 @@ static void no_prefix(struct doctor_facts *facts)
 static void no_link(struct doctor_facts *facts)
 {
 	facts->decision.state = STATE_WAITING_CARRIER;
+}
+
+static void ipv6_off(struct doctor_facts *facts)
+{
+	no_prefix(facts);
+	facts->wan_ipv6 = PRESENCE_NO;
+	facts->wan_takes_ra = PRESENCE_NO;
+}
+
+static void deaf(struct doctor_facts *facts)
+{
+	no_prefix(facts);
+	facts->wan_takes_ra = PRESENCE_NO;
+}
+
+static void ce_taken(struct doctor_facts *facts)
+{
+	facts->ce_elsewhere = PRESENCE_YES;
+	snprintf(facts->ce_owner, sizeof(facts->ce_owner), "02:00:5e:00:00:01");
 }
 
 static void set_verdict(struct doctor_facts *facts, enum state state, enum verdict verdict,
@@ -179,10 +200,26 @@ static void foreign_nat(struct doctor_facts *facts)
 	chain->nat = chain->translates = true;
 }
 
+static void foreign_nat_beside(struct doctor_facts *facts)
+{
+	struct nft_survey_chain *chain = add_chain(facts, NF_INET_POST_ROUTING, 100);
+
+	chain->nat = chain->translates = true;
+}
+
+static void forward_drop(struct doctor_facts *facts)
+{
+	add_chain(facts, NF_INET_FORWARD, 0)->drops = true;
+}
+
 static void docker(struct doctor_facts *facts)
 {
+	struct nft_survey_chain *chain = add_chain(facts, NF_INET_FORWARD, 0);
+
 	facts->docker = PRESENCE_YES;
-	add_chain(facts, NF_INET_FORWARD, 0)->drops = true;
+	chain->drops = true;
+	snprintf(chain->table, sizeof(chain->table), "filter");
+	snprintf(chain->name, sizeof(chain->name), "FORWARD");
 }
 
 static void networkd(struct doctor_facts *facts)
@@ -199,6 +236,45 @@ static void manager(struct doctor_facts *facts)
 static void firewalld(struct doctor_facts *facts)
 {
 	facts->firewalld = PRESENCE_YES;
+}
+
+static struct doctor_lan *add_lan(struct doctor_facts *facts, const char *zone,
+				  enum presence passes)
+{
+	struct doctor_lan *lan = &facts->lan[facts->lan_count++];
+
+	facts->firewalld = PRESENCE_YES;
+	snprintf(facts->zone, sizeof(facts->zone), "external");
+	snprintf(lan->interface, sizeof(lan->interface), "br%zu", facts->lan_count - 1);
+	snprintf(lan->zone, sizeof(lan->zone), "%s", zone);
+	lan->passes = passes;
+	return lan;
+}
+
+static void no_policy(struct doctor_facts *facts)
+{
+	add_lan(facts, "home", PRESENCE_YES);
+	/* two interfaces of one zone need one policy */
+	add_lan(facts, "work", PRESENCE_NO);
+	add_lan(facts, "work", PRESENCE_NO);
+	add_lan(facts, "dmz", PRESENCE_UNKNOWN);
+}
+
+static void lan_without_zone(struct doctor_facts *facts)
+{
+	add_lan(facts, "", PRESENCE_NO);
+}
+
+static void zone_refused(struct doctor_facts *facts)
+{
+	settings.firewalld.enabled = true;
+	facts->firewalld = PRESENCE_YES;
+	snprintf(facts->zone, sizeof(facts->zone), "public");
+}
+
+static void firewalld_off(struct doctor_facts *facts)
+{
+	settings.firewalld.enabled = true;
 }
 
 static void not_running(struct doctor_facts *facts)
@@ -220,6 +296,9 @@ static const struct {
 	{"wan-missing", no_wan, SEVERITY_PROBLEM, "wan0"},
 	{"wan-no-link", no_link, SEVERITY_PROBLEM, "wan0"},
 	{"wan-no-prefix", no_prefix, SEVERITY_PROBLEM, "wan0"},
+	{"wan-no-ipv6", ipv6_off, SEVERITY_PROBLEM, "disable_ipv6=0"},
+	{"wan-ignores-ra", deaf, SEVERITY_PROBLEM, "net.ipv6.conf.wan0.accept_ra=2"},
+	{"ce-address-taken", ce_taken, SEVERITY_PROBLEM, "02:00:5e:00:00:01"},
 	{"prefix-no-rule", no_rule, SEVERITY_PROBLEM, "map.rules"},
 	{"prefix-other-provider", other_provider, SEVERITY_PROBLEM, "ocn"},
 	{"prefix-closed-network", closed_network, SEVERITY_PROBLEM, "closed network"},
@@ -233,10 +312,18 @@ static const struct {
 	{"rp-filter-strict", strict_filter, SEVERITY_WARNING, "rp_filter=2"},
 	{"foreign-default-route", foreign_route, SEVERITY_WARNING, "eth9"},
 	{"foreign-nat", foreign_nat, SEVERITY_WARNING, "THEIRS"},
+	{"foreign-nat", foreign_nat_beside, SEVERITY_WARNING, "same place"},
+	{"forward-drop", forward_drop, SEVERITY_WARNING,
+	 "nft insert rule ip foreign THEIRS oifname map0 accept"},
 	{"forward-drop", docker, SEVERITY_WARNING, "DOCKER-USER"},
 	{"networkd-foreign", networkd, SEVERITY_WARNING, "ManageForeignRoutes=no"},
 	{"networkmanager-tunnel", manager, SEVERITY_WARNING, "nmcli"},
 	{"firewalld-zone", firewalld, SEVERITY_WARNING, "--change-interface=map0"},
+	{"firewalld-zone", zone_refused, SEVERITY_PROBLEM, "zone public"},
+	{"firewalld-not-running", firewalld_off, SEVERITY_WARNING, "enable --now firewalld"},
+	{"firewalld-policy", no_policy, SEVERITY_PROBLEM, "--add-ingress-zone work"},
+	{"firewalld-policy", lan_without_zone, SEVERITY_PROBLEM,
+	 "--zone=internal --change-interface=br0"},
 	{"daemon-not-running", not_running, SEVERITY_PROBLEM, "systemctl"},
 };
 
@@ -249,12 +336,65 @@ static void test_a_healthy_box_has_no_findings(void **state)
 	healthy(&facts);
 	doctor_judge(&facts, &findings);
 	assert_int_equal(findings.count, 0);
-	doctor_print(&findings, &text);
+	doctor_print(&findings, false, &text);
 	assert_string_equal(text_get(&text), "nothing found that keeps MAP-E from working\n");
+}
+
+/* Folded lines as one; none of them is wider than a terminal. */
+static void flatten(const char *text, char *flat, size_t size)
+{
+	size_t used = 0, column = 0;
+
+	for (; *text && used + 1 < size; text++) {
+		column = *text == '\n' ? 0 : column + 1;
+		if (column > 80)
+			fail_msg("wider than 80 columns: %s", text - 80);
+		if (text[0] == ' ' && text[1] == '\\' && text[2] == '\n')
+			text += 1;
+		else if (*text != '\n' && !(*text == ' ' && used && flat[used - 1] == ' '))
+			flat[used++] = *text;
+		else if (*text == '\n' && used && flat[used - 1] != ' ')
+			flat[used++] = ' ';
+	}
+	flat[used] = '\0';
+}
+
+static void test_colours(void **state)
+{
+	_cleanup_text_ struct text text = TEXT_INIT;
+	struct doctor_facts facts;
+	struct findings findings;
+
+	healthy(&facts);
+	not_running(&facts);
+	wrong_mtu(&facts);
+	doctor_judge(&facts, &findings);
+	doctor_print(&findings, true, &text);
+	assert_memory_equal(text_get(&text), "\033[1;31mproblem\033[0m [daemon-not-running]: ", 40);
+	assert_non_null(strstr(text_get(&text), "\n\033[33mwarning\033[0m [tunnel-mtu]: "));
+}
+
+/* A line that is folded can be pasted into a shell. */
+static void test_long_commands_are_continued(void **state)
+{
+	_cleanup_text_ struct text text = TEXT_INIT;
+	struct doctor_facts facts;
+	struct findings findings;
+
+	healthy(&facts);
+	docker(&facts);
+	doctor_judge(&facts, &findings);
+	doctor_print(&findings, false, &text);
+	assert_non_null(strstr(text_get(&text),
+			       "\n    iptables -I DOCKER-USER -o map0 -j ACCEPT\n"
+			       "    iptables -I DOCKER-USER -i map0 -m conntrack --ctstate "
+			       "RELATED,ESTABLISHED \\\n"
+			       "      -j ACCEPT\n"));
 }
 
 static void test_each_illness_is_found_alone(void **state)
 {
+	static char flat[4096];
 	struct doctor_facts facts;
 	struct findings findings;
 
@@ -268,9 +408,10 @@ static void test_each_illness_is_found_alone(void **state)
 			fail_msg("%s: %zu findings, first %s", illnesses[i].name, findings.count,
 				 findings.count ? findings.list[0].name : "none");
 		assert_int_equal(findings.list[0].severity, illnesses[i].severity);
-		doctor_print(&findings, &text);
-		if (!strstr(text_get(&text), illnesses[i].says))
-			fail_msg("\"%s\" does not say \"%s\"", text_get(&text), illnesses[i].says);
+		doctor_print(&findings, false, &text);
+		flatten(text_get(&text), flat, sizeof(flat));
+		if (!strstr(flat, illnesses[i].says))
+			fail_msg("\"%s\" does not say \"%s\"", flat, illnesses[i].says);
 	}
 }
 
@@ -299,7 +440,7 @@ static void test_problems_come_first(void **state)
 	conntrack_full(&facts);
 	not_running(&facts);
 	doctor_judge(&facts, &findings);
-	doctor_print(&findings, &text);
+	doctor_print(&findings, false, &text);
 	assert_memory_equal(text_get(&text), "problem [daemon-not-running]", 28);
 	assert_non_null(strstr(text_get(&text), "\nwarning [conntrack-full]"));
 }
@@ -309,6 +450,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_healthy_box_has_no_findings),
 		cmocka_unit_test(test_each_illness_is_found_alone),
+		cmocka_unit_test(test_colours),
+		cmocka_unit_test(test_long_commands_are_continued),
 		cmocka_unit_test(test_harmless_neighbours_are_left_alone),
 		cmocka_unit_test(test_problems_come_first),
 	};

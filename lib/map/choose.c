@@ -209,7 +209,8 @@ static void choose_seen(const struct question *q, struct choice *ret)
 	struct line best = best_line(q, true, NULL);
 	struct line other = best_line(q, false, best.sign ? &best : NULL);
 
-	if (other.sign) {
+	/* Without a rule, addresses of the LAN alone tell nothing: they may be of another line. */
+	if (other.sign && other.sign->source != SOURCE_LAN_ADDR) {
 		choose_none(q, &other.sign->prefix, other.sign->source, ret);
 	} else if (best.sign) {
 		choose(q, &best.sign->prefix, best.sign->source, best.rule, ret);

@@ -15,13 +15,14 @@ check no-wan-active systemctl -q is-active maped
 like no-wan-status "wan0" "$(status_text)"
 check no-wan-no-tunnel [ ! -e /sys/class/net/map0 ]
 wan_link
-check no-prefix-says-so soon 5 status_is "prefix"
+check no-prefix-says-so soon 5 status_is "^waiting.*(prefix|router)"
 note "without a prefix: $(status_text)"
 wan_ra $OCN_A
 back wan-late 8
 
 ip link set wan0 down
 check wan-down-says-so soon 5 eval '! status_is "^up"'
+like wan-down-says-why "^waiting.*wan0" "$(status_text)"
 note "WAN down: $(status_text)"
 ip link set wan0 up
 # the kernel has dropped everything of wan0; the next RA brings it back

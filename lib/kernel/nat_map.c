@@ -422,13 +422,16 @@ static void describe_search(struct nft_table *table, const struct nat_plan *plan
 	jump_times(chain, below, (wanted + tries - 1) / tries);
 }
 
-/* When every port looks taken, or a map is full: nf_nat looks for itself in one run. It knows of
- * connections that ended a moment ago, and may take over one that waits for its end (TIME_WAIT). */
+/* When every port looks taken (or a map is full) the connection counts as refused, and nf_nat may
+ * still find a port in one run: it knows of connections that ended within the last second, before
+ * the set of living ones has been swept, and may take over one that waits for its end (TIME_WAIT).
+ * Without one, the packet goes no further than nf_conntrack_confirm(). */
 static void snat_last_resort(struct nft_chain *chain, const struct nat_plan *plan)
 {
 	struct nft_rule *rule = nft_add_rule(
-		chain, "last resort: nf_nat may know of a port that came free just now");
+		chain, "no port is free, unless nf_nat knows of one that was just left");
 
+	nft_counter(rule, "refused");
 	nft_numgen(rule, true, portset_block_count(&plan->ports), 0);
 	nft_map(rule, "map_run_first", 0, 4);
 	nft_map(rule, "map_run_last", 0, 5);
@@ -471,7 +474,7 @@ static void describe_kind(struct nft_table *table, const struct nat_plan *plan,
 	snat_next_port(chain, plan, kind, "a new endpoint gets the next port in turn");
 	nft_jump(nft_add_rule(chain, "taken: all others in turn"), kind->search);
 	snat_last_resort(chain, plan);
-	drop_counted(nft_add_rule(chain, NULL), "refused");
+	nft_drop(nft_add_rule(chain, NULL));
 }
 
 static void describe_snat(struct nft_table *table, const struct nat_plan *plan)

@@ -5,7 +5,7 @@
  *   nat_driver sync address=192.0.2.1 psid=6/8/41 tunnel=map0 mtu=1460 filtering=adf
  *              host=192.168.2.11/32:eif forward=tcp:1680-1681:192.168.2.10:80 open=tcp:22
  *              inbound=accept host_limit=20 ppp=ppp0 ...
- *   nat_driver absent | counts | text ...
+ *   nat_driver absent | counts | forget ADDRESS [PSID-SHAPE-TO-KEEP]
  *
  * sync prints "changed N" or "same N", N being the messages that change something.
  */
@@ -225,14 +225,41 @@ static int run_counts(void)
 	return 0;
 }
 
+static int run_forget(const char *text, const char *shape)
+{
+	_cleanup_(conntrack_close_p) struct conntrack *ct = NULL;
+	struct nat_plan keep = {0};
+	struct fault fault = {0};
+	struct in_addr address;
+	int r;
+
+	if (inet_pton(AF_INET, text, &address) != 1)
+		die("address", text);
+	if (shape) {
+		char copy[32];
+
+		snprintf(copy, sizeof(copy), "%s", shape);
+		read_map_word(&keep, "psid", copy);
+	}
+	r = conntrack_open(&ct, &fault);
+	if (r >= 0)
+		r = conntrack_forget(ct, address, shape ? &keep.ports : NULL, &fault);
+	if (r < 0)
+		die("forget", fault.text);
+	printf("forgotten %d\n", r);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct nat_plan plan = {.tunnel = "map0", .tunnel_mtu = 1460};
 
 	if (argc < 2)
-		die("usage", "sync WORD=VALUE... | absent | counts");
+		die("usage", "sync WORD=VALUE... | absent | counts | forget ADDRESS [SHAPE]");
 	if (strcmp(argv[1], "counts") == 0)
 		return run_counts();
+	if (strcmp(argv[1], "forget") == 0 && argc > 2)
+		return run_forget(argv[2], argc > 3 ? argv[3] : NULL);
 	if (strcmp(argv[1], "absent") != 0)
 		read_words(argc - 2, argv + 2, &plan);
 	return run_sync(&plan);

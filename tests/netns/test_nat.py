@@ -1,0 +1,642 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the NAT promises, packet by packet. usage: test_nat.py PATH-OF-nat_driver [WORD...]
+
+Prints TAP: one line a promise. WORDs choose the tests whose names contain one of them. Exit 77: cannot run here.
+"""
+
+import random
+import struct
+import sys
+import time
+
+from nat_lab import (ACK, FIN, GRE, ICMP, RST, SYN, TCP, UDP, CannotRun, Lab, Packet, echo, icmp,
+                     ip_packet, run, tcp, udp)
+
+HOST = "192.168.2.10"
+OTHER = "192.168.2.11"
+SERVER = "203.0.113.5"
+SECOND = "203.0.113.6"
+A = Lab.ADDRESS
+
+
+def require(condition, what):
+    if not condition:
+        raise AssertionError(what)
+
+
+def endpoints(count, first_port=20000):
+    """LAN endpoints: 50 hosts, then the next port."""
+    return [(f"192.168.2.{10 + n % 50}", first_port + n // 50) for n in range(count)]
+
+
+# ---- ports ---------------------------------------------------------------------------------------
+
+def saturate(lab, make, count):
+    used = set()
+    for host, port in endpoints(count):
+        out = lab.out(make(host, port))
+        require(len(out) == 1, f"flow {len(used) + 1} of {count} was lost at the first packet")
+        require(out[0].source == A and lab.in_set(out[0].sport), f"leaves as {out[0]}")
+        used.add(out[0].sport)
+    require(len(used) == count, f"{len(used)} different ports for {count} flows")
+    host, port = endpoints(count + 5)[-1]
+    for _ in range(3):
+        require(lab.out(make(host, port)) == [], "a flow beyond the last port got out")
+    require(lab.counts()["refused"] == 3, f"refused {lab.counts()['refused']}, 3 were")
+
+
+def one_destination(kind, ports):
+    make = {"tcp": lambda h, p: tcp(h, p, SERVER, 443), "udp": lambda h, p: udp(h, p, SERVER, 53),
+            "icmp": lambda h, p: echo(h, p, SERVER)}[kind]
+
+    def test(lab):
+        lab.fresh(ports=ports)
+        saturate(lab, make, ports)
+    test.__name__ = f"{kind}_{ports}_flows_to_one_destination"
+    return test
+
+
+def steady_state(lab):
+    """95 % of 240 ports busy; ten flows a second end at random and ten begin."""
+    lab.fresh(ports=240)
+    living, fresh, lost = [], iter(endpoints(5000)), 0
+    while len(living) < 228:
+        host, port = next(fresh)
+        require(len(lab.out(udp(host, port, SERVER, 53))) == 1, "lost while filling")
+        living.append((host, port))
+    for _ in range(120):
+        host, port = living.pop(random.randrange(len(living)))
+        lab.inside("conntrack", "-D", "-p", "udp", "--orig-src", host, "--sport", str(port))
+        time.sleep(0.1)
+        host, port = next(fresh)
+        lost += len(lab.out(udp(host, port, SERVER, 53))) != 1
+        living.append((host, port))
+    require(lost == 0, f"{lost} of 120 new flows were lost")
+
+
+def closed_tcp_ports_rest(lab):
+    """conntrack keeps the ports of an ended connection; they are not given out meanwhile."""
+    lab.fresh(ports=240)
+    for n, (host, port) in enumerate(endpoints(120)):
+        out = lab.out(tcp(host, port, SERVER, 80, seq=1000))[0]
+        lab.back(tcp(SERVER, 80, A, out.sport, SYN | ACK, seq=5000, ack=1001))
+        lab.out(tcp(host, port, SERVER, 80, ACK, seq=1001, ack=5001))
+        lab.out(tcp(host, port, SERVER, 80, FIN | ACK, seq=1001, ack=5001))
+        lab.back(tcp(SERVER, 80, A, out.sport, FIN | ACK, seq=5001, ack=1002))
+        lab.out(tcp(host, port, SERVER, 80, ACK, seq=1002, ack=5002))
+    time.sleep(2.5)  # until the set of living connections has been swept
+    for host, port in endpoints(120, 40000):
+        out = lab.out(tcp(host, port, SERVER, 80, seq=10))
+        require(len(out) == 1, "a connection was lost to a port that rests")
+
+
+def reuse(lab):
+    """240 ports, 100 destinations, 20,000 flows at once; some share an address."""
+    lab.fresh(ports=240)
+    places = [(f"203.0.113.{1 + n % 20}", 1000 + n // 20) for n in range(100)]
+    flows = [(e, places[n % 100]) for n, e in enumerate(endpoints(20000))]
+    random.shuffle(flows)
+    lost = 0
+    for (host, port), (server, service) in flows:
+        lost += len(lab.out(udp(host, port, server, service))) != 1
+    require(lost == 0, f"{lost} of 20000 flows lost")
+    count = int(lab.inside("conntrack", "-C"))
+    require(count >= 20000, f"{count} flows in conntrack")
+
+
+def independent(kind, count, places, ports, all_keep):
+    def test(lab):
+        lab.fresh(ports=ports)
+        # Beyond the number of ports: places enough that none has more flows than there are ports.
+        spread = places if all_keep else 2 * places
+        pairs = [(e, f"203.0.113.{1 + d}") for e in endpoints(count)
+                 for d in random.sample(range(spread), places)]
+        random.shuffle(pairs)
+        seen = {}
+        for (host, port), server in pairs:
+            packet = (udp if kind == "udp" else tcp)(host, port, server, 3478)
+            out = lab.out(packet)
+            require(len(out) == 1, f"{host}:{port} -> {server} was lost")
+            seen.setdefault((host, port), set()).add(out[0].sport)
+        kept = sum(len(s) == 1 for s in seen.values())
+        require(kept == count or not all_keep, f"{kept} of {count} endpoints kept one port")
+        return f"{kept} of {count} keep one port"
+    test.__name__ = f"{kind}_mapping_of_{count}_endpoints_on_{ports}_ports"
+    return test
+
+
+def host_limit(lab):
+    lab.fresh("host_limit=20")
+    got = sum(len(lab.out(udp(HOST, 5000 + n, SERVER, 53))) for n in range(50))
+    require(got == 20, f"{got} flows of a host limited to 20")
+    require(len(lab.out(udp(OTHER, 5000, SERVER, 53))) == 1, "another host is limited too")
+    require(lab.counts()["refused"] == 30, "the count of refused flows is wrong")
+
+
+def whole_address(lab):
+    lab.fresh(shape="0/0/0")
+    out = lab.out(udp(HOST, 7777, SERVER, 53))
+    require(out and out[0].sport == 7777, f"port not kept: {out}")
+    out = lab.out(ip_packet(HOST, SERVER, GRE, b"\0\0\x08\0" + b"x" * 20))
+    require(out and out[0].source == A, "GRE is not mapped")
+
+
+# ---- filtering and hairpin ------------------------------------------------------------------------
+
+def contacted(lab, host=HOST, port=40000):
+    return lab.out(udp(host, port, SERVER, 3478))[0].sport
+
+
+def heard(lab, outer, source, sport, host=HOST, port=40000):
+    got = lab.back(udp(source, sport, A, outer))
+    for packet in got:
+        require((packet.destination, packet.dport) == (host, port), f"went to {packet}")
+    return len(got) == 1
+
+
+def filtering(mode, same_port, other_port, other_address):
+    def test(lab):
+        lab.fresh(f"filtering={mode}")
+        outer = contacted(lab)
+        require(heard(lab, outer, SERVER, 3478) == same_port, "the answer itself")
+        require(heard(lab, outer, SERVER, 9999) == other_port, "other port of that host")
+        require(heard(lab, outer, SECOND, 3478) == other_address, "a host not written to")
+        if not other_address:
+            contacted_too = lab.out(udp(HOST, 40000, SECOND, 1))
+            require(contacted_too[0].sport == outer, "second destination, other port")
+            require(heard(lab, outer, SECOND, 7) == other_port, "after it was written to")
+    test.__name__ = f"filtering_{mode}"
+    return test
+
+
+def filtering_of_hosts(lab):
+    lab.fresh("filtering=adf", f"host={HOST}/32:eif", f"host={OTHER}/32:apdf")
+    require(heard(lab, contacted(lab), SECOND, 1), "the open host is not open")
+    outer = contacted(lab, OTHER)
+    require(not heard(lab, outer, SERVER, 9, OTHER), "the strict host is not strict")
+    third = contacted(lab, "192.168.2.12")
+    require(heard(lab, third, SERVER, 9, "192.168.2.12"), "others: other port of a known host")
+    require(not heard(lab, third, SECOND, 9, "192.168.2.12"), "others: unknown host")
+
+
+def filtering_stays_open(lab):
+    """The map is refreshed by what leaves: its timeout starts anew."""
+    lab.fresh("filtering=adf")
+    outer = contacted(lab)
+    time.sleep(3)
+    lab.out(udp(HOST, 40000, SERVER, 3478))
+    text = lab.inside("nft", "list", "map", "inet", "maped", "map_contacted")
+    require("expires 4m5" in text and str(outer) in text, f"not refreshed: {text}")
+    require("expires 4m59" in text or "expires 4m58" in text, f"not refreshed: {text}")
+
+
+def closed_after_timeout(lab):
+    lab.fresh("filtering=adf")
+    outer = contacted(lab)
+    lab.inside("nft", "flush", "map", "inet", "maped", "map_contacted")  # as its timeout would
+    require(not heard(lab, outer, SERVER, 9999), "still open")
+
+
+def hairpin(lab):
+    """From one LAN endpoint to another through the shared address: seen from outside."""
+    lab.fresh()
+    outer = contacted(lab)
+    lab.back(udp(SERVER, 3478, A, outer))
+    lab.lan.put(udp(OTHER, 50000, A, outer))
+    got = lab.lan.get()
+    require(len(got) == 1, f"{got}")
+    require((got[0].destination, got[0].dport) == (HOST, 40000), f"{got[0]}")
+    require(got[0].source == A and lab.in_set(got[0].sport), f"inside address shows: {got[0]}")
+    lab.lan.put(udp(HOST, 40000, A, got[0].sport))
+    back = lab.lan.get()
+    require(back and (back[0].destination, back[0].dport) == (OTHER, 50000), f"{back}")
+    require((back[0].source, back[0].sport) == (A, outer), f"{back[0]}")
+
+
+# ---- forwards -------------------------------------------------------------------------------------
+
+def forward(lab):
+    free = lab.SHAPES and [p for p in lab.set_ports()][:8]
+    lab.fresh(f"forward=tcp:{free[0]}:{HOST}:80", f"forward=udp:{free[1]}-{free[3]}:{OTHER}:5000",
+              f"forward=tcp+udp:{free[4]}:{OTHER}")
+    got = lab.back(tcp(SERVER, 1234, A, free[0], mss=1460))
+    require(got and (got[0].destination, got[0].dport) == (HOST, 80), f"{got}")
+    require(got[0].mss == 1420, f"MSS {got[0].mss}")
+    out = lab.out(tcp(HOST, 80, SERVER, 1234, SYN | ACK, mss=1460))
+    require(out and (out[0].source, out[0].sport, out[0].mss) == (A, free[0], 1420), f"{out}")
+    got = lab.back(udp(SERVER, 1234, A, free[3]))
+    require(got and (got[0].destination, got[0].dport) == (OTHER, 5002), f"{got}")
+    for packet in (udp(SERVER, 9, A, free[4]), tcp(SERVER, 9, A, free[4])):
+        got = lab.back(packet)
+        require(got and (got[0].destination, got[0].dport) == (OTHER, free[4]), f"{got}")
+    require(lab.back(udp(SERVER, 1234, A, free[0])) == [], "UDP to a TCP forward")
+    require(lab.back(tcp(SERVER, 1234, A, free[6])) == [], "TCP to a port not forwarded")
+    lab.lan.put(tcp(OTHER, 4321, A, free[0]))
+    got = lab.lan.get()
+    require(got and (got[0].destination, got[0].dport) == (HOST, 80), f"hairpin {got}")
+    require(got[0].source == A and lab.in_set(got[0].sport), f"hairpin shows {got[0]}")
+
+
+def forwarded_ports_are_not_given_out(lab):
+    lab.ports = 240
+    taken = lab.set_ports()[10:14]
+    lab.fresh(f"forward=tcp:{taken[0]}-{taken[-1]}:{HOST}")
+    ports = set()
+    for host, port in endpoints(236):
+        ports.add(lab.out(udp(host, port, SERVER, 53))[0].sport)
+    require(len(ports) == 236 and not ports & set(taken), "a forwarded port was given out")
+
+
+def new_forward_ends_mapping(lab):
+    lab.fresh()
+    outer = contacted(lab)
+    lab.sync(f"forward=udp:{outer}:{OTHER}")
+    out = lab.out(udp(HOST, 40000, SECOND, 1))
+    require(out and out[0].sport != outer, "an endpoint keeps a port that is a forward now")
+
+
+# ---- nothing leaks --------------------------------------------------------------------------------
+
+def unmappable(lab):
+    lab.fresh()
+    for protocol in (GRE, 50, 89):
+        require(lab.out(ip_packet(HOST, SERVER, protocol, b"\0" * 24)) == [], f"{protocol} left")
+        errors = lab.lan.get()
+        require(errors and errors[0].protocol == ICMP and errors[0].kind == 3,
+                f"protocol {protocol}: no ICMP error, {errors}")
+    require(lab.counts()["unmappable"] == 3, "not counted exactly")
+
+
+def leaks(lab):
+    """What NAT does not see must not leave as it is."""
+    lab.fresh()
+    tests = {
+        "RST of an unknown connection": tcp(HOST, 5, SERVER, 6, RST),
+        "bad TCP checksum": tcp(HOST, 5, SERVER, 6, SYN, bad_checksum=True),
+        "TCP without flags": tcp(HOST, 5, SERVER, 6, 0),
+        "SYN and FIN": tcp(HOST, 5, SERVER, 6, SYN | FIN),
+        "ICMP error about nothing": icmp(HOST, SERVER, 3, 1, b"\0" * 4,
+                                         udp(SERVER, 1, HOST, 2)[:28]),
+        "bad checksum, source of ours, low port": tcp(A, 656, SERVER, 6, ACK, bad_checksum=True),
+        "bad checksum, source of ours, foreign port": tcp(A, 4000, SERVER, 6, ACK,
+                                                          bad_checksum=True),
+        "echo reply nobody asked for": echo(HOST, 77, SERVER, kind=0),
+        "echo reply, source of ours": echo(A, 77, SERVER, kind=0),
+    }
+    for name, packet in tests.items():
+        out = lab.out(packet)
+        require(all(p.source == A and lab.in_set(p.sport) for p in out), f"{name}: {out}")
+    # Spoofed sources are translated or dropped, never let through.
+    for source in ("8.8.8.8", A, "10.9.9.9"):
+        for packet in (udp(source, 4000, SERVER, 53), tcp(source, 4000, SERVER, 80),
+                       echo(source, 4000, SERVER)):
+            out = lab.out(packet)
+            require(all(p.source == A and lab.in_set(p.sport) for p in out), f"{source}: {out}")
+
+
+def other_nat_cannot_take_flows(lab):
+    """A masquerade of another program at the usual priority."""
+    lab.fresh()
+    lab.inside("nft", "add table ip other; add chain ip other post { type nat hook postrouting "
+               "priority 110; }; add rule ip other post oifname map0 masquerade")
+    out = lab.out(udp(HOST, 4000, SERVER, 53))
+    require(all(lab.in_set(p.sport) for p in out), f"{out}")
+    lab.fresh()
+    lab.inside("nft", "delete table inet maped; add table ip other; add chain ip other post { type "
+               "nat hook postrouting priority 50; }; add rule ip other post oifname map0 "
+               "masquerade")
+    lab.sync()
+    out = lab.out(udp(HOST, 4000, SERVER, 53))
+    require(all(lab.in_set(p.sport) for p in out), f"a flow of another NAT left: {out}")
+
+
+def flows_from_before(lab):
+    """Connections that other rules translated before this table stood do not go on."""
+    lab.inside("nft", "flush ruleset")
+    lab.inside("conntrack", "-F", check=False)
+    lab.inside("nft", "add table ip other; add chain ip other post { type nat hook postrouting "
+               "priority 100; }; add rule ip other post oifname map0 masquerade")
+    first = lab.out(udp(HOST, 4000, SERVER, 53))
+    lab.back(udp(SERVER, 53, A, first[0].sport))
+    lab.inside("nft", "delete table ip other")
+    lab.sync()
+    out = lab.out(udp(HOST, 4000, SERVER, 53))
+    require(all(lab.in_set(p.sport) for p in out), f"still leaves as {out}")
+
+
+def router_itself(lab):
+    lab.fresh()
+    lab.inside("python3", "-c", "import socket\nfor p in range(4000, 4020):\n s = socket.socket("
+               f"socket.AF_INET, socket.SOCK_DGRAM); s.bind(('{A}', p)); "
+               f"s.sendto(b'x', ('{SERVER}', 53))")
+    lab.inside("ping", "-c1", "-W0.1", SERVER, check=False)
+    out = lab.wan.get()
+    require(len(out) >= 21, f"{len(out)} packets of the router left")
+    require(all(p.source == A and lab.in_set(p.sport) for p in out), f"{out}")
+
+
+# ---- nothing enters -------------------------------------------------------------------------------
+
+def uninvited(lab):
+    lab.fresh()
+    outside = next(p for p in range(1024, 65536) if not lab.in_set(p))
+    inside = lab.set_ports()[5]
+    for name, packet in {
+            "port outside the set": tcp(SERVER, 1, A, outside),
+            "UDP outside the set": udp(SERVER, 1, A, outside),
+            "port of the set, not forwarded": tcp(SERVER, 1, A, inside),
+            "UDP of the set, never used": udp(SERVER, 1, A, inside),
+            "the LAN by its own address": udp(SERVER, 1, HOST, 80),
+            "TCP to the LAN": tcp(SERVER, 1, HOST, 80),
+            "RST to the LAN": tcp(SERVER, 1, HOST, 80, RST),
+            "the router's LAN address": tcp(SERVER, 1, "192.168.2.1", 22),
+            "echo request": echo(SERVER, 5, A),
+            "ICMP error about nothing": icmp(SERVER, A, 3, 3, b"\0" * 4, udp(A, inside, SERVER, 2)),
+    }.items():
+        require(lab.back(packet) == [], f"{name}: reached the LAN")
+        require(lab.wan.get() == [], f"{name}: the router answered")
+    outer = contacted(lab)
+    require(lab.counts()["inbound"] >= 8, f"counted {lab.counts()['inbound']}")
+    for source in ("10.1.2.3", "192.168.2.10", "127.0.0.1", "169.254.1.1", "172.16.0.9",
+                   "224.0.0.1", "0.1.2.3"):
+        lab.sync("filtering=eif")
+        lab.out(udp(HOST, 40000, SERVER, 3478))
+        require(lab.back(udp(source, 53, A, outer)) == [], f"source {source} came in")
+
+
+def open_services(lab):
+    port = lab.set_ports()[3]
+    lab.fresh(f"open=tcp:{port}")
+    lab.back(tcp(SERVER, 1, A, port))
+    out = lab.wan.get()
+    require(out and out[0].flags & RST, f"the opened port does not answer: {out}")
+    lab.back(tcp(SERVER, 1, A, lab.set_ports()[4]))
+    require(lab.wan.get() == [], "a port that is not opened answers")
+
+
+# ---- ICMP, fragments, MSS --------------------------------------------------------------------------
+
+def icmp_errors(lab):
+    lab.fresh()
+    sent = lab.out(udp(HOST, 40000, SERVER, 33434, ttl=9))[0]
+    got = lab.back(icmp("203.0.113.99", A, 11, 0, b"\0" * 4, sent.raw[:28]))
+    require(got and got[0].destination == HOST, f"time exceeded: {got}")
+    require((got[0].inner.source, got[0].inner.sport) == (HOST, 40000), "embedded packet is wrong")
+    got = lab.back(icmp("203.0.113.99", A, 3, 4, struct.pack("!HH", 0, 1400), sent.raw[:28]))
+    require(got and got[0].code == 4 and got[0].inner.source == HOST, "fragmentation needed")
+    sent = lab.out(echo(HOST, 9, SERVER))[0]
+    got = lab.back(icmp("203.0.113.99", A, 11, 0, b"\0" * 4, sent.raw[:28]))
+    require(got and got[0].inner.sport == 9, f"about an echo: {got}")
+    # Errors of ours about what came in.
+    sent = lab.out(udp(HOST, 41000, SERVER, 53))[0]
+    got = lab.back(udp(SERVER, 53, A, sent.sport))[0]
+    out = lab.out(icmp(HOST, SERVER, 3, 3, b"\0" * 4, got.raw[:28]))
+    require(out and out[0].source == A, f"port unreachable of a host: {out}")
+    require((out[0].inner.destination, out[0].inner.dport) == (A, sent.sport),
+            f"embedded packet shows {out[0].inner}")
+    lab.wan.put(udp(SERVER, 53, A, sent.sport, ttl=1))
+    out = lab.wan.get()
+    require(out and out[0].kind == 11 and out[0].source == A, f"time exceeded of ours: {out}")
+    require((out[0].inner.destination, out[0].inner.dport) == (A, sent.sport),
+            f"embedded packet shows {out[0].inner}")
+
+
+def pmtu_to_the_lan(lab):
+    lab.fresh()
+    lab.out(udp(HOST, 40000, SERVER, 53, b"x" * 1465))
+    errors = lab.lan.get()
+    require(errors and errors[0].kind == 3 and errors[0].code == 4, f"{errors}")
+    require(struct.unpack("!H", errors[0].body[6:8])[0] == 1460, "next hop MTU is not 1460")
+
+
+def echo_of_many(lab):
+    lab.fresh()
+    for n in range(100):
+        host = f"192.168.2.{10 + n}"
+        out = lab.out(echo(host, 1, SERVER))
+        require(out and lab.in_set(out[0].sport), f"{out}")
+        got = lab.back(echo(SERVER, out[0].sport, A, kind=0))
+        require(got and (got[0].destination, got[0].sport) == (host, 1), f"{got}")
+
+
+def pieces(packet, size, ident):
+    head, body = packet[:20], packet[20:]
+    source, destination = (".".join(map(str, head[a:a + 4])) for a in (12, 16))
+    found = []
+    for at in range(0, len(body), size):
+        more = 0x2000 if at + size < len(body) else 0
+        found.append(ip_packet(source, destination, head[9], body[at:at + size], ident=ident,
+                               flags=more | at // 8))
+    return found
+
+
+def fragments(lab):
+    lab.fresh()
+    for order in (1, -1):
+        whole = udp(HOST, 40000, SERVER, 53, b"y" * 2400, flags=0)
+        for piece in pieces(whole, 1200, 77 + order)[::order]:
+            lab.lan.put(piece)
+        out = lab.wan.get()
+        require(len(out) >= 2 and all(p.source == A for p in out), f"outwards: {out}")
+        require(sum(len(p.body) for p in out) == 2408, "not all of it left")
+        outer = next(p.sport for p in out if p.offset == 0)
+        require(lab.in_set(outer), "port")
+        for piece in pieces(udp(SERVER, 53, A, outer, b"z" * 2400), 1200, 99 + order)[::order]:
+            lab.wan.put(piece)
+        got = lab.lan.get()
+        require(len(got) >= 2 and all(p.destination == HOST for p in got), f"inwards: {got}")
+
+
+def udp_without_checksum(lab):
+    lab.fresh()
+    out = lab.out(udp(HOST, 40000, SERVER, 53, no_checksum=True))
+    require(out and out[0].body[6:8] == b"\0\0", "checksum zero is not kept")
+
+
+def mss(lab):
+    lab.fresh()
+    for given, expected in ((1460, 1420), (1200, 1200)):
+        out = lab.out(tcp(HOST, 30000 + given, SERVER, 80, mss=given))[0]
+        require(out.mss == expected, f"out: {given} became {out.mss}")
+        got = lab.back(tcp(SERVER, 80, A, out.sport, SYN | ACK, mss=given))[0]
+        require(got.mss == expected, f"in: {given} became {got.mss}")
+        out = lab.out(tcp(HOST, 30000 + given, SERVER, 80, mss=given))
+        require(not out or out[0].mss == expected, "a repeated SYN is not clamped")
+
+
+def simultaneous_open(lab):
+    lab.fresh()
+    out = lab.out(tcp(HOST, 30000, SERVER, 80, seq=100))[0]
+    got = lab.back(tcp(SERVER, 80, A, out.sport, SYN, seq=900))
+    require(got and got[0].dport == 30000, f"the other SYN: {got}")
+    out = lab.out(tcp(HOST, 30000, SERVER, 80, SYN | ACK, seq=100, ack=901))
+    require(len(out) == 1, "SYN and ACK")
+
+
+def ipv6_is_not_touched(lab):
+    lab.fresh()
+    packet = (struct.pack("!IHBB", 0x60000000, 20, 59, 64) + bytes.fromhex("20010db8" + "0" * 23 + "1")
+              + bytes.fromhex("20010db8000100000000000000000001") + b"\0" * 20)
+    for word in ("net.ipv6.conf.all.forwarding=1", "net.ipv6.conf.all.disable_ipv6=0"):
+        lab.sysctl(word)
+    run("ip", "-n", lab.ns, "-6", "route", "replace", "2001:db8:1::/64", "dev", "map0")
+    lab.lan.put(packet, 0x86DD)
+    require(any(p[40:] == packet[40:] for p in lab.wan.get_ipv6()), "IPv6 did not pass")
+
+
+# ---- live changes ----------------------------------------------------------------------------------
+
+def no_change_no_message(lab):
+    words = ["filtering=eif", f"host={HOST}/32:adf", "open=tcp:1690", f"forward=tcp:1680:{HOST}:80"]
+    lab.fresh(*words)
+    require(lab.sync(*words) == ["same", "0"], "a reload without a change sends messages")
+
+
+def keeps(lab, change, restore=True):
+    """Flows, mappings and filters outlive a change."""
+    lab.fresh()
+    outer = contacted(lab)
+    stream = lab.out(tcp(HOST, 30000, SERVER, 80, seq=1))[0]
+    lab.back(tcp(SERVER, 80, A, stream.sport, SYN | ACK, seq=1, ack=2))
+    change()
+    require(lab.out(tcp(HOST, 30000, SERVER, 80, ACK, seq=2, ack=2))[0].sport == stream.sport,
+            "a connection changed its port")
+    require(lab.out(udp(HOST, 40000, SECOND, 53))[0].sport == outer, "a mapping was forgotten")
+    if restore:
+        require(heard(lab, outer, SERVER, 9999), "a filter was forgotten")
+
+
+def forward_change_keeps_flows(lab):
+    def change():
+        lab.sync(f"forward=tcp:{lab.set_ports()[-1]}:{OTHER}:80")
+        done = lab.sync(f"forward=tcp:{lab.set_ports()[-1]}:{OTHER}:81")
+        require(done[0] == "changed" and int(done[1]) <= 2, f"one forward: {done} messages")
+    keeps(lab, change)
+
+
+def filtering_change_keeps_flows(lab):
+    keeps(lab, lambda: (lab.sync("filtering=apdf"), lab.sync("filtering=adf")))
+
+
+def repair_keeps_flows(lab):
+    for harm in ("flush chain inet maped map_ours",
+                 "flush chain inet maped guard",
+                 "add rule inet maped map_udp counter drop",
+                 "insert rule inet maped guard drop",
+                 "add chain inet maped foreign",
+                 "add set inet maped foreign { type ipv4_addr; }",
+                 "delete element inet maped map_martians { 10.0.0.0/8 }",
+                 "add element inet maped map_martians { 8.0.0.0/8 }",
+                 "flush map inet maped map_pool",
+                 "add chain inet maped guard { policy drop; }",
+                 "add table inet maped { flags dormant; }"):
+        def change():
+            lab.inside("nft", harm)
+            require(lab.sync()[0] == "changed", f"not noticed: {harm}")
+            require(lab.sync() == ["same", "0"], f"not repaired: {harm}")
+        keeps(lab, change)
+
+
+def deleted_table_comes_back(lab):
+    lab.fresh()
+    stream = lab.out(tcp(HOST, 30000, SERVER, 80, seq=1))[0]
+    lab.back(tcp(SERVER, 80, A, stream.sport, SYN | ACK, seq=1, ack=2))
+    lab.inside("nft", "flush ruleset")
+    require(lab.sync()[0] == "changed", "not noticed")
+    out = lab.out(tcp(HOST, 30000, SERVER, 80, ACK, seq=2, ack=2))
+    require(out and out[0].sport == stream.sport, "an established connection was lost")
+
+
+def neighbours_are_left_alone(lab):
+    lab.fresh()
+    lab.inside("nft", "add table inet other { chain c { counter; }; }")
+    before = lab.inside("nft", "list", "table", "inet", "other")
+    lab.sync("filtering=eif")
+    require(lab.inside(lab.driver, "absent").split() == ["changed", "1"], "not absent")
+    require(lab.inside(lab.driver, "absent").split() == ["same", "0"], "absent twice")
+    require(lab.inside("nft", "list", "table", "inet", "other") == before, "a foreign table changed")
+    require("maped" not in lab.inside("nft", "list", "tables"), "still there")
+
+
+def new_address_forgets_exactly(lab):
+    lab.fresh()
+    outer = contacted(lab)
+    stranger = lab.inside("conntrack", "-I", "-p", "udp", "-s", "10.1.1.1", "-d", "10.2.2.2",
+                          "--sport", "5", "--dport", "6", "-t", "300", check=False)
+    before = lab.inside("conntrack", "-L", check=False)
+    lab.sync(address="198.51.100.99")
+    text = lab.inside("nft", "list", "map", "inet", "maped", "map_udp_owner")
+    require("elements" not in text, "mappings of the old address are still there")
+    lab.inside(lab.driver, "forget", A)
+    left = lab.inside("conntrack", "-L", check=False)
+    require(f"dst={A}" not in left, f"stale entries: {left}")
+    require("10.1.1.1" in left or "10.1.1.1" not in before, "a foreign entry was deleted")
+    out = lab.out(udp(HOST, 40000, SERVER, 3478))
+    require(out and out[0].source == "198.51.100.99", f"{out}")
+
+
+def new_ports_forget_exactly(lab):
+    lab.fresh()
+    contacted(lab)
+    lab.inside(lab.driver, "forget", A, Lab.SHAPES[1008])
+    require(f"dst={A}" in lab.inside("conntrack", "-L", check=False), "an entry of the set went")
+    lab.inside(lab.driver, "forget", A, "6/6/42")
+    require(f"dst={A}" not in lab.inside("conntrack", "-L", check=False), "a stale entry stays")
+
+
+def readable(lab):
+    lab.fresh("filtering=eif", f"host={HOST}/32:adf", f"forward=tcp:1680:{HOST}:80")
+    contacted(lab)
+    text = lab.inside("nft", "list", "table", "inet", "maped")
+    for words in ("comment", "map_udp_owner", "map_forward", "counter refused"):
+        require(words in text, f"nft list does not show {words}")
+
+
+TESTS = [one_destination(kind, ports) for ports in (1008, 240) for kind in ("tcp", "udp", "icmp")]
+TESTS += [
+    steady_state, closed_tcp_ports_rest, reuse,
+    independent("udp", 16, 20, 1008, True), independent("udp", 60, 20, 1008, True),
+    independent("udp", 100, 40, 240, True), independent("tcp", 100, 40, 240, True),
+    independent("udp", 300, 20, 240, False), host_limit, whole_address,
+    filtering("adf", True, True, False), filtering("eif", True, True, True),
+    filtering("apdf", True, False, False), filtering_of_hosts, filtering_stays_open,
+    closed_after_timeout, hairpin, forward, forwarded_ports_are_not_given_out,
+    new_forward_ends_mapping, unmappable, leaks, other_nat_cannot_take_flows, flows_from_before,
+    router_itself, uninvited, open_services, icmp_errors, pmtu_to_the_lan, echo_of_many, fragments,
+    udp_without_checksum, mss, simultaneous_open, ipv6_is_not_touched, no_change_no_message,
+    forward_change_keeps_flows, filtering_change_keeps_flows, repair_keeps_flows,
+    deleted_table_comes_back, neighbours_are_left_alone, new_address_forgets_exactly,
+    new_ports_forget_exactly, readable,
+]
+
+
+def main():
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    words = sys.argv[2:]
+    chosen = [t for t in TESTS if not words or any(w in t.__name__ for w in words)]
+    seed = random.randrange(1 << 32)
+    random.seed(seed)
+    try:
+        lab = Lab(sys.argv[1])
+    except CannotRun as reason:
+        print(f"1..0 # SKIP {reason}")
+        sys.exit(77)
+    failed = 0
+    print(f"# seed {seed}\n1..{len(chosen)}")
+    with lab:
+        for number, test in enumerate(chosen, 1):
+            lab.ports = 1008
+            try:
+                note = test(lab)
+                print(f"ok {number} - {test.__name__}" + (f" # {note}" if note else ""), flush=True)
+            except (AssertionError, RuntimeError, IndexError) as error:
+                failed += 1
+                print(f"not ok {number} - {test.__name__}\n# {type(error).__name__}: {error}",
+                      flush=True)
+    sys.exit(failed > 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -223,18 +223,20 @@ static void make_box(void)
 	sh("echo 1 > /proc/sys/net/ipv4/conf/isp/forwarding");
 }
 
-#define BOX                                                                                      \
-	"ip -o link show | sed 's/^[0-9]*: //; s/qlen.*//; s/ state [A-Z]*//; s/@[^:]*:/:/'; "   \
-	"ip -o address show | grep -v fe80 | sed 's/^[0-9]*: //; s/@[^:]*:/:/'; ip rule; ip -6 " \
-	"rule; "                                                                                 \
-	"ip route show table all | grep -v '^local fe80\\|^multicast\\|^anycast'; "              \
-	"ip -6 route show table all | grep -v 'fe80\\|^multicast\\|^anycast'; "                  \
-	"grep -r . /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf | grep -v map0; "       \
-	"ip -d link show map0 2>/dev/null | grep -o 'ipip6 remote.*local [^ ]*'"
+/* The local routes of IPv6 are left out: the kernel makes them from a work queue, also with nodad.
+ */
+#define BOX                                                                                  \
+	"{ printf 'link show\\naddress show\\nrule show\\nroute show table all\\n' | ip -o " \
+	"-batch -;"                                                                          \
+	" ip -6 rule; ip -o -d link show map0 | grep -o 'ipip6 remote.*local [^ ]*';"        \
+	" cd /proc/sys/net/ipv4 && grep . ip_forward conf/*/forwarding conf/*/rp_filter "    \
+	"conf/*/accept_redirects | grep -v map0; } 2>/dev/null |"                            \
+	" sed '/fe80/d; /^multicast/d; /^local [0-9a-f]*:/d; s/^[0-9]*: *\\([a-z]\\)/\\1/;"  \
+	" s/@[^:]*:/:/; s/qlen.*//; s/ state [A-Z]*//; s/NO-CARRIER,//; s/ linkdown//' | sort"
 
 static char *box(void)
 {
-	char *text = strdup(shell_output("(" BOX ") | sort"));
+	char *text = strdup(shell_output(BOX));
 
 	assert_non_null(text);
 	return text;
@@ -408,6 +410,15 @@ static void test_a_successor_adopts(void **state)
 	assert_same_lines(after, before);
 }
 
+/* Every n-th only, where a process takes its time: MAPED_TEST_STRIDE (the guest). */
+static unsigned int stride(void)
+{
+	const char *text = getenv("MAPED_TEST_STRIDE");
+	int n = text ? atoi(text) : 1;
+
+	return n > 1 ? (unsigned int)n : 1;
+}
+
 /* Every request of every transition fails once, each with another errno. */
 static void test_old_state_or_new_never_half(void **state)
 {
@@ -437,7 +448,7 @@ static void test_old_state_or_new_never_half(void **state)
 
 			assert_done(plan_apply(applier, &plans[from], &plans[to], &fault), fault);
 			fault = (struct fault){0};
-			fail.n++;
+			fail.n += stride();
 			fail.code = codes[(fail.n + s) % ARRAY_SIZE(codes)];
 			fail_nth(nl, &fail);
 			r = plan_apply(applier, &plans[to], &plans[from], &fault);
@@ -453,7 +464,7 @@ static void test_old_state_or_new_never_half(void **state)
 				assert_string_equal(table.text, tables[from]);
 			}
 		} while (fail.seen >= fail.n && fail.n < 200);
-		assert_in_range(fail.n, 10, 150);
+		assert_in_range(fail.n, 10, 200);
 	}
 	for (size_t i = 0; i < 4; i++)
 		free(boxes[i]);
@@ -499,6 +510,7 @@ static void test_killed_anywhere_is_taken_over(void **state)
 	struct fail_nth fail = {0};
 	struct fault fault = {0};
 	struct applier *applier;
+	bool from_first = false;
 
 	make_box();
 	before = box();
@@ -508,13 +520,15 @@ static void test_killed_anywhere_is_taken_over(void **state)
 	assert_done(plan_apply(applier, &nothing, NULL, &fault), fault);
 	do {
 		_cleanup_free_ char *taken_over = NULL, *after = NULL;
-		bool from_nothing = fail.n % 2;
+		bool from_nothing = !from_first;
+
+		from_first = !from_first;
 
 		applier_close(applier);
 		applier = open_applier(nl);
 		if (!from_nothing)
 			assert_done(plan_apply(applier, &first, NULL, &fault), fault);
-		fail.n++;
+		fail.n += stride();
 		fail.seen = 0;
 		rtnl_set_send_hook(nl, die_from_nth, &fail);
 		(void)plan_apply(applier, &second, from_nothing ? NULL : &first, &fault);
@@ -561,7 +575,8 @@ static void test_every_allocation_may_fail(void **state)
 			int r;
 
 			fault = (struct fault){0};
-			until_failure = n++;
+			until_failure = n;
+			n += stride();
 			r = plan_apply(applier, to, from, &fault);
 			left = until_failure;
 			until_failure = -1;

@@ -3,6 +3,8 @@
 
 #include <time.h>
 
+#include "daemon/stamp.h"
+
 uint64_t machine_usec(clockid_t clock)
 {
 	struct timespec now = {0};
@@ -24,7 +26,7 @@ int machine_look(struct rtnl *nl, const struct setup *setup, struct snapshot *re
 		.lan_count = settings->lan.interface_count,
 		.route_metric = settings->map.route_metric,
 		.now_usec = machine_usec(CLOCK_BOOTTIME),
-		.monotonic_usec = machine_usec(CLOCK_MONOTONIC),
+		.monotonic_usec = stamp_now_usec(),
 	};
 	int r;
 

@@ -27,6 +27,7 @@
 #include "daemon/report_full.h"
 #include "daemon/runtime.h"
 #include "daemon/setup.h"
+#include "daemon/stamp.h"
 #include "daemon/state.h"
 #include "daemon/status.h"
 #include "daemon/usage.h"
@@ -174,7 +175,7 @@ static int take_snapshot(struct manager *m, struct snapshot *ret, struct fault *
 		.own_count = built ? 1 : 0,
 		.route_metric = settings->map.route_metric,
 		.now_usec = now_usec(CLOCK_BOOTTIME),
-		.monotonic_usec = now_usec(CLOCK_MONOTONIC),
+		.monotonic_usec = stamp_now_usec(),
 	};
 
 	return snapshot_read(m->nl, m->watch, &query, ret, reterr);

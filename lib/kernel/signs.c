@@ -90,6 +90,7 @@ bool signs_take_prefix(struct signs *signs, const struct nlmsghdr *message, uint
 	struct announcement *known;
 	uint64_t appeared_usec;
 	struct pio pio;
+	bool revived;
 
 	if (parse_pio(message, &pio) < 0 || !in6_is_global(&pio.prefix.addr))
 		return false;
@@ -100,8 +101,9 @@ bool signs_take_prefix(struct signs *signs, const struct nlmsghdr *message, uint
 			drop_announcement(signs, (size_t)(known - signs->announcements));
 		return known != NULL;
 	}
-	appeared_usec =
-		known && known->preferred_until_usec > now_usec ? known->appeared_usec : now_usec;
+	/* Deprecated and preferred again is as good as new; deprecated once more is not. */
+	revived = known && known->preferred_until_usec <= now_usec && pio.preferred_sec > 0;
+	appeared_usec = known && !revived ? known->appeared_usec : now_usec;
 	if (!known)
 		known = new_announcement(signs);
 	*known = (struct announcement){

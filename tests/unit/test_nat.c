@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The messages that make the table, read back without a kernel. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <arpa/inet.h>
+#include <cmocka.h>
+#include <libmnl/libmnl.h>
+#include <libnftnl/chain.h>
+#include <libnftnl/expr.h>
+#include <libnftnl/rule.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+
+#include "lib/base/macro.h"
+#include "lib/base/text.h"
+#include "lib/kernel/nat.h"
+#include "lib/kernel/nft.h"
+
+#define OCN    ((struct portset){6, 6, 0x29})
+#define V6PLUS ((struct portset){4, 8, 0x29})
+
+static struct nat_plan plan_of(struct portset ports)
+{
+	struct nat_plan plan = {
+		.present = true, .map = true, .tunnel = "map0", .ports = ports, .tunnel_mtu = 1460};
+
+	inet_pton(AF_INET, "198.51.100.52", &plan.address.addr);
+	plan.address.len = 32;
+	return plan;
+}
+
+/* Walks the messages of a transaction. */
+typedef void (*visitor)(const struct nlmsghdr *nlh, unsigned int type, void *userdata);
+
+static void visit(const struct nat_plan *plan, visitor call, void *userdata)
+{
+	_cleanup_(nft_table_free_p) struct nft_table *table = nat_table_new(plan, 0);
+	_cleanup_free_ void *data = NULL;
+	const struct nlmsghdr *nlh;
+	size_t length;
+	int left;
+
+	assert_non_null(table);
+	assert_false(nft_table_failed(table));
+	assert_int_equal(nft_table_messages(table, &data, &length), 0);
+	nlh = data;
+	left = (int)length;
+	for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left))
+		call(nlh, nlh->nlmsg_type & 0xff, userdata);
+	assert_int_equal(left, 0);
+}
+
+static void visit_envelope(const struct nlmsghdr *nlh, unsigned int type, void *userdata)
+{
+	unsigned int *seen = userdata;
+
+	(void)type;
+	if (*seen == 0)
+		assert_int_equal(nlh->nlmsg_type, NFNL_MSG_BATCH_BEGIN);
+	else if (nlh->nlmsg_type == NFNL_MSG_BATCH_END)
+		*seen |= 0x80000000u;
+	else
+		assert_int_equal(nlh->nlmsg_type >> 8, NFNL_SUBSYS_NFTABLES);
+	(*seen)++;
+}
+
+static void one_transaction(void **state)
+{
+	struct nat_plan plan = plan_of(OCN);
+	unsigned int seen = 0;
+
+	(void)state;
+	visit(&plan, visit_envelope, &seen);
+	assert_true(seen & 0x80000000u);
+}
+
+struct pool {
+	bool seen[65536];
+	unsigned int count;
+};
+
+static const struct nlattr *inside(const struct nlattr *nest, uint16_t type)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each_nested(attr, nest) if (mnl_attr_get_type(attr) == type) return attr;
+	return NULL;
+}
+
+/* By hand: libnftnl numbers the elements of a message, and does not read such numbers. */
+static void visit_pool(const struct nlmsghdr *nlh, unsigned int type, void *userdata)
+{
+	struct pool *pool = userdata;
+	const struct nlattr *attr, *element, *list = NULL;
+	bool ours = false;
+
+	if (nlh->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES || type != NFT_MSG_NEWSETELEM)
+		return;
+	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
+	{
+		if (mnl_attr_get_type(attr) == NFTA_SET_ELEM_LIST_SET)
+			ours = strcmp(mnl_attr_get_str(attr), "map_pool") == 0;
+		else if (mnl_attr_get_type(attr) == NFTA_SET_ELEM_LIST_ELEMENTS)
+			list = attr;
+	}
+	if (!ours || !list)
+		return;
+	mnl_attr_for_each_nested(element, list)
+	{
+		const struct nlattr *value = inside(element, NFTA_SET_ELEM_DATA);
+		uint16_t port;
+
+		assert_non_null(value);
+		value = inside(value, NFTA_DATA_VALUE);
+		assert_non_null(value);
+		assert_int_equal(mnl_attr_get_payload_len(value), sizeof(port));
+		port = ntohs(mnl_attr_get_u16(value));
+		assert_false(pool->seen[port]);
+		pool->seen[port] = true;
+		pool->count++;
+	}
+}
+
+static void check_pool(struct portset ports, struct nat_forward *forwards, size_t forward_count)
+{
+	struct nat_plan plan = plan_of(ports);
+	struct pool *pool = calloc(1, sizeof(*pool));
+	unsigned int expected = 0;
+
+	assert_non_null(pool);
+	plan.forwards = forwards;
+	plan.forward_count = forward_count;
+	visit(&plan, visit_pool, pool);
+	for (unsigned int port = 0; port < 65536; port++) {
+		bool wanted = port != 0 && portset_has(&ports, (uint16_t)port);
+
+		for (size_t i = 0; i < forward_count; i++)
+			if (port >= forwards[i].ports.first && port <= forwards[i].ports.last)
+				wanted = false;
+		assert_int_equal(pool->seen[port], wanted);
+		expected += wanted;
+	}
+	assert_int_equal(pool->count, expected);
+	free(pool);
+}
+
+static void pool_is_the_port_set(void **state)
+{
+	(void)state;
+	check_pool(OCN, NULL, 0);
+	check_pool(V6PLUS, NULL, 0);
+	check_pool((struct portset){0, 16, 4711}, NULL, 0); /* one port */
+	check_pool((struct portset){0, 8, 0}, NULL, 0);     /* one block, with port 0 */
+	check_pool((struct portset){15, 1, 1}, NULL, 0);    /* blocks of one port */
+	check_pool((struct portset){0, 1, 1}, NULL, 0);     /* 32768 ports */
+}
+
+static void forwards_leave_the_pool(void **state)
+{
+	struct nat_forward forwards[] = {
+		{.protocols = PROTO_TCP, .ports = {1680, 1680}, .to_port = 80},
+		{.protocols = PROTO_UDP, .ports = {2704, 2719}, .to_port = 2704},
+	};
+
+	(void)state;
+	check_pool(OCN, forwards, ARRAY_SIZE(forwards));
+}
+
+struct rules {
+	const char *chain;
+	struct text text;
+};
+
+static int print_expression(struct nftnl_expr *expr, void *userdata)
+{
+	char line[512];
+
+	nftnl_expr_snprintf(line, sizeof(line), expr, 0, 0);
+	text_add(userdata, "%s %s\n", nftnl_expr_get_str(expr, NFTNL_EXPR_NAME), line);
+	return 0;
+}
+
+static void visit_rules(const struct nlmsghdr *nlh, unsigned int type, void *userdata)
+{
+	struct rules *rules = userdata;
+	struct nftnl_rule *rule;
+
+	if (nlh->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES || type != NFT_MSG_NEWRULE)
+		return;
+	rule = nftnl_rule_alloc();
+	assert_int_equal(nftnl_rule_nlmsg_parse(nlh, rule), 0);
+	if (strcmp(nftnl_rule_get_str(rule, NFTNL_RULE_CHAIN), rules->chain) == 0) {
+		nftnl_expr_foreach(rule, print_expression, &rules->text);
+		text_add(&rules->text, "\n");
+	}
+	nftnl_rule_free(rule);
+}
+
+static void assert_chain(const struct nat_plan *plan, const char *chain, const char *part,
+			 bool holds)
+{
+	struct rules rules = {.chain = chain, .text = TEXT_INIT};
+
+	visit(plan, visit_rules, &rules);
+	if ((strstr(text_get(&rules.text), part) != NULL) != holds)
+		fail_msg("chain %s %s:\n%s\n%s", chain, holds ? "lacks" : "has", part,
+			 text_get(&rules.text));
+	text_done(&rules.text);
+}
+
+static void the_way_of_an_endpoint(void **state)
+{
+	struct nat_plan plan = plan_of(OCN);
+
+	(void)state;
+	/* Its own port, if free for the destination: no element is touched by the question. */
+	assert_chain(&plan, "map_udp",
+		     "payload load 4b @ network header + 12 => reg 1 \n"
+		     "payload load 2b @ transport header + 0 => reg 9 \n"
+		     "lookup reg 1 set map_udp_owner dreg 14 0x0 \n",
+		     true);
+	assert_chain(&plan, "map_udp", "lookup reg 2 set map_udp_busy 0x1 \n", true);
+	assert_chain(&plan, "map_udp", "map_tcp", false);
+	assert_chain(&plan, "map_tcp", "lookup reg 2 set map_tcp_closing 0x1 \n", true);
+	/* ICMP: identifier, type and code. */
+	assert_chain(&plan, "map_echo", "payload load 2b @ transport header + 4 => reg 9 \n", true);
+	/* The shared address, and one port in both ends of the range. */
+	assert_chain(&plan, "map_udp",
+		     "immediate reg 3 0x346433c6 \n"
+		     "nat snat ip addr_min reg 3 addr_max reg 3 proto_min reg 14 proto_max reg 14 "
+		     "flags 0x7 \n",
+		     true);
+	assert_chain(&plan, "map_udp", "numgen reg 14 = inc mod 1008 \n", true);
+}
+
+static void every_port_is_tried(void **state)
+{
+	static const struct {
+		struct portset ports;
+		const char *chain, *below;
+		unsigned int jumps;
+	} all[] = {
+		{{6, 6, 0x29}, "map_udp_search", "map_udp_search_256", 4},
+		{{4, 8, 0x29}, "map_udp_search", "map_udp_search_16", 15},
+		{{0, 16, 9}, "map_tcp_search", "map_tcp_search_1", 1},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		struct nat_plan plan = plan_of(all[i].ports);
+		struct rules rules = {.chain = all[i].chain, .text = TEXT_INIT};
+		unsigned int found = 0;
+		char jump[64];
+
+		snprintf(jump, sizeof(jump), "jump -> %s ", all[i].below);
+		visit(&plan, visit_rules, &rules);
+		for (const char *at = text_get(&rules.text); (at = strstr(at, jump)); at++)
+			found++;
+		assert_int_equal(found, all[i].jumps);
+		text_done(&rules.text);
+	}
+}
+
+static void whole_address(void **state)
+{
+	struct nat_plan plan = plan_of((struct portset){0, 0, 0});
+
+	(void)state;
+	assert_chain(&plan, "map_snat", "nat snat ip addr_min reg 3 addr_max reg 3 flags 0x1 \n",
+		     true);
+	assert_chain(&plan, "prerouting_nat", "reject", false);
+	plan = plan_of(OCN);
+	assert_chain(&plan, "prerouting_nat", "reject", true);
+}
+
+static void mss_follows_the_mtu(void **state)
+{
+	struct nat_plan plan = plan_of(OCN);
+
+	(void)state;
+	assert_chain(&plan, "map_tcp_edges", "immediate reg 1 0x00008c05 \n", true); /* 1420 */
+	plan.tunnel_mtu = 1420;
+	assert_chain(&plan, "map_tcp_edges", "immediate reg 1 0x00006405 \n", true); /* 1380 */
+	plan.tunnel_mtu = 0;
+	assert_chain(&plan, "map_tcp_edges", "exthdr", false);
+}
+
+static void filtering_modes(void **state)
+{
+	struct nat_plan plan = plan_of(OCN);
+
+	(void)state;
+	plan.filtering = FILTERING_ADDRESS_DEPENDENT;
+	assert_chain(&plan, "map_leave_udp", "set map_contacted", true);
+	assert_chain(&plan, "map_leave_udp", "set map_open", false);
+	plan.filtering = FILTERING_ENDPOINT_INDEPENDENT;
+	assert_chain(&plan, "map_leave_udp", "set map_open", true);
+	assert_chain(&plan, "map_leave_udp", "set map_contacted", false);
+	plan.filtering = FILTERING_ADDRESS_AND_PORT_DEPENDENT;
+	assert_chain(&plan, "map_leave_udp", "dynset", false);
+}
+
+static void the_index_is_used_only_when_known(void **state)
+{
+	struct nat_plan plan = plan_of(OCN);
+
+	(void)state;
+	/* visit() describes the table without an index: nothing is let through by it. */
+	assert_chain(&plan, "guard", "ct load status", false);
+	assert_chain(&plan, "guard", "meta load oifname", true);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_transaction),
+		cmocka_unit_test(pool_is_the_port_set),
+		cmocka_unit_test(forwards_leave_the_pool),
+		cmocka_unit_test(the_way_of_an_endpoint),
+		cmocka_unit_test(every_port_is_tried),
+		cmocka_unit_test(whole_address),
+		cmocka_unit_test(mss_follows_the_mtu),
+		cmocka_unit_test(filtering_modes),
+		cmocka_unit_test(the_index_is_used_only_when_known),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

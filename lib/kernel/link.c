@@ -181,7 +181,7 @@ int link_by_index(struct rtnl *nl, int index, struct link_info *ret, struct faul
 
 int link_index(struct rtnl *nl, const char *name, int *ret, struct fault *reterr)
 {
-	struct link_info link;
+	struct link_info link = {0};
 	int r = link_by_name(nl, name, &link, reterr);
 
 	if (r < 0)

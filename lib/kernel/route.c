@@ -258,7 +258,7 @@ static bool stands(const struct ours *ours, const struct route_info *route)
 
 int route_ensure(struct rtnl *nl, const struct plan_route *want, size_t count, struct fault *reterr)
 {
-	struct ours ours;
+	struct ours ours = {.count = 0};
 	int changed = 0, r;
 
 	if (count == 0)
@@ -282,7 +282,7 @@ static int remove_one(struct rtnl *nl, const struct route_info *route, struct fa
 {
 	char text[ROUTE_TEXT_MAX], name[IFNAMSIZ] = "";
 	struct fault fault = {0};
-	struct ours ours;
+	struct ours ours = {.count = 0};
 	int r;
 
 	if (route->oif)
@@ -344,7 +344,7 @@ int route_sync(struct rtnl *nl, const struct plan_route *want, size_t count, str
 
 int route_stands(struct rtnl *nl, struct fault *reterr)
 {
-	struct ours ours;
+	struct ours ours = {.count = 0};
 	int r = read_ours(nl, &ours, reterr);
 
 	return r < 0 ? r : ours.count > 0;

@@ -129,9 +129,7 @@ static int save(const struct sysctl_record *record, const char *file, struct fau
 	if (fd < 0)
 		return fault_errno(reterr, -errno, "write %s", fresh);
 	errno = ENOSPC; /* what a short write means */
-	if (write(fd, text.data, text.length) != (ssize_t)text.length)
-		r = -errno;
-	else if (rename(fresh, file) < 0)
+	if (write(fd, text.data, text.length) != (ssize_t)text.length || rename(fresh, file) < 0)
 		r = -errno;
 	if (r < 0) {
 		unlink(fresh);
@@ -261,7 +259,7 @@ static bool hangs_on_forward(const char *path)
 /* Records path if the kernel, going from `to` back to `from`, would not give it its value again. */
 static int record_follower(struct sysctl_record *record, const char *path, int written, int back)
 {
-	int value, r = read_setting(path, &value);
+	int value = 0, r = read_setting(path, &value);
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
@@ -298,7 +296,7 @@ static int record_followers(struct sysctl_record *record, int to)
 /* 1 written, 0 nothing to do. target: what it shall be. */
 static int put(const char *path, int target, struct fault *reterr)
 {
-	int value, r = read_setting(path, &value);
+	int value = 0, r = read_setting(path, &value);
 
 	if (r == -ENOENT || (r == 0 && value == target))
 		return 0;
@@ -312,7 +310,7 @@ static int put(const char *path, int target, struct fault *reterr)
 /* What an entry shall be in the end: the original, unless somebody else has changed it since. */
 static int final_value(const struct sysctl_entry *entry, int *ret)
 {
-	int value, r = read_setting(entry->path, &value);
+	int value = 0, r = read_setting(entry->path, &value);
 
 	if (r == 0)
 		*ret = value == entry->written ? entry->original : value;
@@ -456,7 +454,7 @@ static int make_so(const struct plan_sysctl *want, int value, struct sysctl_reco
 static int sync_one(const struct plan_sysctl *want, struct sysctl_record *record,
 		    const char *state_file, struct fault *reterr)
 {
-	int value, r = read_setting(want->path, &value);
+	int value = 0, r = read_setting(want->path, &value);
 
 	if (r == -ENOENT && want->how == SYSCTL_LOOSEN)
 		return 0;

@@ -105,10 +105,10 @@ bool losses_take_rule(struct losses *losses, const struct policy_info *info, boo
 	for (size_t i = 0; gone && i < losses->rule_count; i++) {
 		const struct plan_rule *want = &losses->rules[i];
 
-		if (want->priority == info->rule.priority && want->table == info->rule.table &&
-		    want->mark == info->rule.mark && want->mask == info->rule.mask)
-			note(losses, "policy rule priority %u fwmark 0x%x/0x%x table %u deleted",
-			     want->priority, want->mark, want->mask, want->table);
+		char text[POLICY_TEXT_MAX];
+
+		if (policy_same(want, &info->rule))
+			note(losses, "policy rule %s deleted", policy_describe(want, text));
 	}
 	return true;
 }

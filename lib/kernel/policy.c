@@ -1,13 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "lib/kernel/policy.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
+#include <netlink/addr.h>
 #include <netlink/attr.h>
 #include <netlink/route/rule.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
+
+static void cleanup_addr(struct nl_addr **addr)
+{
+	if (*addr)
+		nl_addr_put(*addr);
+}
 
 static void cleanup_rule(struct rtnl_rule **rule)
 {
@@ -21,21 +30,23 @@ static void cleanup_rule(struct rtnl_rule **rule)
 static bool is_plain(const struct fib_rule_hdr *header, struct nlattr **tb)
 {
 	static const int narrowing[] = {
-		FRA_DST,         FRA_SRC,         FRA_IIFNAME,          FRA_OIFNAME,   FRA_GOTO,
-		FRA_FLOW,        FRA_TUN_ID,      FRA_L3MDEV,           FRA_UID_RANGE, FRA_IP_PROTO,
-		FRA_SPORT_RANGE, FRA_DPORT_RANGE, FRA_SUPPRESS_IFGROUP,
+		FRA_DST,      FRA_IIFNAME,     FRA_OIFNAME,     FRA_GOTO,
+		FRA_FLOW,     FRA_TUN_ID,      FRA_L3MDEV,      FRA_UID_RANGE,
+		FRA_IP_PROTO, FRA_SPORT_RANGE, FRA_DPORT_RANGE, FRA_SUPPRESS_IFGROUP,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(narrowing); i++)
 		if (tb[narrowing[i]])
 			return false;
-	return header->action == FR_ACT_TO_TBL && header->dst_len == 0 && header->src_len == 0 &&
-	       header->tos == 0 && !(header->flags & FIB_RULE_INVERT);
+	return header->action == FR_ACT_TO_TBL && header->dst_len == 0 &&
+	       header->src_len == (tb[FRA_SRC] ? 32 : 0) && header->tos == 0 &&
+	       !(header->flags & FIB_RULE_INVERT);
 }
 
 int policy_parse(const struct nlmsghdr *message, struct policy_info *ret)
 {
 	static const struct nla_policy policy[FRA_MAX + 1] = {
+		[FRA_SRC] = {.minlen = sizeof(struct in_addr)},
 		[FRA_PRIORITY] = {.type = NLA_U32},
 		[FRA_FWMARK] = {.type = NLA_U32},
 		[FRA_FWMASK] = {.type = NLA_U32},
@@ -57,6 +68,8 @@ int policy_parse(const struct nlmsghdr *message, struct policy_info *ret)
 	info.rule.table = tb[FRA_TABLE] ? nla_get_u32(tb[FRA_TABLE]) : header->table;
 	info.rule.mark = tb[FRA_FWMARK] ? nla_get_u32(tb[FRA_FWMARK]) : 0;
 	info.rule.mask = tb[FRA_FWMASK] ? nla_get_u32(tb[FRA_FWMASK]) : 0;
+	if (tb[FRA_SRC])
+		memcpy(&info.rule.source, nla_data(tb[FRA_SRC]), sizeof(info.rule.source));
 	suppress =
 		tb[FRA_SUPPRESS_PREFIXLEN] ? nla_get_u32(tb[FRA_SUPPRESS_PREFIXLEN]) : UINT32_MAX;
 	info.rule.suppress_default = suppress == 0;
@@ -115,7 +128,16 @@ static int put_suppress(struct nl_msg *msg, const struct plan_rule *want)
 	return 0;
 }
 
-/* ip rule {add|del} priority … [fwmark …/…] lookup … [suppress_prefixlength 0] protocol 77 */
+static int put_source(struct rtnl_rule *rule, struct in_addr source)
+{
+	_cleanup_(cleanup_addr) struct nl_addr *addr =
+		nl_addr_build(AF_INET, &source, sizeof(source));
+
+	return addr && rtnl_rule_set_src(rule, addr) >= 0 ? 0 : -ENOMEM; /* takes a reference */
+}
+
+/* ip rule {add|del} priority … [from …] [fwmark …/…] lookup … [suppress_prefixlength 0] protocol 77
+ */
 static struct rtnl_rule *build(const struct policy_info *info)
 {
 	_cleanup_(cleanup_rule) struct rtnl_rule *rule = rtnl_rule_alloc();
@@ -130,7 +152,8 @@ static struct rtnl_rule *build(const struct policy_info *info)
 		rtnl_rule_set_mark(rule, info->rule.mark);
 		rtnl_rule_set_mask(rule, info->rule.mask);
 	}
-	if (rtnl_rule_set_protocol(rule, PLAN_PROTOCOL) < 0)
+	if ((info->rule.source.s_addr && put_source(rule, info->rule.source) < 0) ||
+	    rtnl_rule_set_protocol(rule, PLAN_PROTOCOL) < 0)
 		return NULL;
 	return TAKE_PTR(rule);
 }
@@ -159,19 +182,24 @@ static struct nl_msg *delete_message(const struct policy_info *info)
 
 /* ---- comparing --------------------------------------------------------------------------- */
 
-static bool same_rule(const struct plan_rule *a, const struct plan_rule *b)
+bool policy_same(const struct plan_rule *a, const struct plan_rule *b)
 {
 	return a->priority == b->priority && a->table == b->table && a->mark == b->mark &&
-	       a->mask == b->mask && a->suppress_default == b->suppress_default;
+	       a->mask == b->mask && a->source.s_addr == b->source.s_addr &&
+	       a->suppress_default == b->suppress_default;
 }
 
-#define RULE_TEXT_MAX 120
-
-static const char *describe(const struct plan_rule *rule, char buffer[static RULE_TEXT_MAX])
+const char *policy_describe(const struct plan_rule *rule, char buffer[static POLICY_TEXT_MAX])
 {
-	snprintf(buffer, RULE_TEXT_MAX, "priority %u fwmark 0x%x/0x%x table %u%s", rule->priority,
-		 rule->mark, rule->mask, rule->table,
-		 rule->suppress_default ? " suppress_prefixlength 0" : "");
+	char match[64], source[INET_ADDRSTRLEN];
+
+	if (rule->source.s_addr)
+		snprintf(match, sizeof(match), "from %s",
+			 inet_ntop(AF_INET, &rule->source, source, sizeof(source)));
+	else
+		snprintf(match, sizeof(match), "fwmark 0x%x/0x%x", rule->mark, rule->mask);
+	snprintf(buffer, POLICY_TEXT_MAX, "priority %u %s table %u%s", rule->priority, match,
+		 rule->table, rule->suppress_default ? " suppress_prefixlength 0" : "");
 	return buffer;
 }
 
@@ -180,7 +208,7 @@ static const char *describe(const struct plan_rule *rule, char buffer[static RUL
 static bool stands(const struct rules *rules, const struct plan_rule *want)
 {
 	for (size_t i = 0; i < rules->count; i++)
-		if (rules->list[i].plain && same_rule(&rules->list[i].rule, want))
+		if (rules->list[i].plain && policy_same(&rules->list[i].rule, want))
 			return true;
 	return false;
 }
@@ -195,12 +223,12 @@ int policy_ensure(struct rtnl *nl, const struct plan_rule *want, size_t count, s
 	r = read_rules(nl, &rules, reterr);
 	for (size_t i = 0; r >= 0 && i < count; i++) {
 		const struct policy_info info = {.rule = want[i]};
-		char text[RULE_TEXT_MAX];
+		char text[POLICY_TEXT_MAX];
 
 		if (stands(&rules, &want[i]))
 			continue;
 		r = rtnl_change(nl, add_message(&info), reterr, "add policy rule %s",
-				describe(&want[i], text));
+				policy_describe(&want[i], text));
 		changed += r >= 0;
 	}
 	return r < 0 ? r : changed;
@@ -214,16 +242,16 @@ static int ours_still_stands(struct rtnl *nl, const struct plan_rule *rule)
 
 	for (size_t i = 0; r == 0 && i < rules.count; i++)
 		r = rules.list[i].protocol == PLAN_PROTOCOL && rules.list[i].plain &&
-		    same_rule(&rules.list[i].rule, rule);
+		    policy_same(&rules.list[i].rule, rule);
 	return r;
 }
 
 static int remove_one(struct rtnl *nl, const struct policy_info *info, struct fault *reterr)
 {
 	struct fault fault = {0};
-	char text[RULE_TEXT_MAX];
+	char text[POLICY_TEXT_MAX];
 	int r = rtnl_change(nl, delete_message(info), &fault, "delete policy rule %s",
-			    describe(&info->rule, text));
+			    policy_describe(&info->rule, text));
 
 	/* Gone by itself meanwhile? */
 	if (r == -ENOENT && ours_still_stands(nl, &info->rule) == 0)
@@ -241,10 +269,10 @@ static bool is_kept(const struct rules *rules, size_t index, const struct plan_r
 	bool wanted = false;
 
 	for (size_t i = 0; i < count && info->plain; i++)
-		wanted |= same_rule(&info->rule, &want[i]);
+		wanted |= policy_same(&info->rule, &want[i]);
 	for (size_t i = 0; i < index && wanted; i++)
 		if (rules->list[i].protocol == PLAN_PROTOCOL && rules->list[i].plain &&
-		    same_rule(&rules->list[i].rule, &info->rule))
+		    policy_same(&rules->list[i].rule, &info->rule))
 			return false;
 	return wanted;
 }

@@ -30,5 +30,11 @@ struct policy_info {
 	bool plain; /* nothing but what struct plan_rule says */
 };
 
+bool policy_same(const struct plan_rule *a, const struct plan_rule *b);
+
+/* "priority 1000 fwmark 0x3e8/0xffffffff table 10" */
+#define POLICY_TEXT_MAX 120
+const char *policy_describe(const struct plan_rule *rule, char buffer[static POLICY_TEXT_MAX]);
+
 /* A RTM_NEWRULE or RTM_DELRULE message. -EBADMSG when it is not a sound one of IPv4. */
 int policy_parse(const struct nlmsghdr *message, struct policy_info *ret);

@@ -67,7 +67,8 @@ static void consider_default(struct best_default *best, int index, uint32_t metr
 {
 	const struct link_info *link = link_list_find(&best->picture->links, index);
 
-	if (!link || link->loopback || strcmp(link->name, best->picture->query->tunnel) == 0)
+	if (!link || link->loopback || strcmp(link->name, best->picture->query->tunnel) == 0 ||
+	    strcmp(link->name, best->picture->query->ppp) == 0)
 		return;
 	/* Of equal ways (ECMP) the one that was there first, so that the answer stays the same. */
 	if (best->link &&
@@ -137,9 +138,26 @@ static int read_lines(const struct picture *picture, struct fault *reterr)
 	if (ppp) {
 		snapshot->ppp_present = true;
 		snapshot->ppp_index = ppp->index;
+		snapshot->ppp_mtu = ppp->mtu;
 		snapshot->ppp_up = ppp->up && ppp->carrier;
 	}
 	return 0;
+}
+
+static int read_ppp_address(const struct picture *picture, struct fault *reterr)
+{
+	struct snapshot *snapshot = picture->snapshot;
+	_cleanup_address_list_ struct address_list addresses = {0};
+	int r;
+
+	if (!snapshot->ppp_present)
+		return 0;
+	r = address_list_read(picture->nl, AF_INET, &addresses, reterr);
+	for (size_t i = 0; r >= 0 && i < addresses.count; i++)
+		if (addresses.list[i].index == snapshot->ppp_index &&
+		    snapshot->ppp_address.s_addr == 0)
+			snapshot->ppp_address = addresses.list[i].ip4;
+	return r;
 }
 
 /* ---- signs of a prefix ------------------------------------------------------------------- */
@@ -396,6 +414,8 @@ int snapshot_read(struct rtnl *nl, struct watch *watch, const struct snapshot_qu
 	r = link_list_read(nl, "", &picture.links, reterr);
 	if (r >= 0)
 		r = read_lines(&picture, reterr);
+	if (r >= 0)
+		r = read_ppp_address(&picture, reterr);
 	if (r >= 0)
 		r = read_addresses(&picture, reterr);
 	if (r >= 0)

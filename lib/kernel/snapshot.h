@@ -49,6 +49,8 @@ struct snapshot {
 	bool wan_carrier;
 	bool ppp_present, ppp_up; /* up: IFF_UP and carrier */
 	int ppp_index;
+	uint32_t ppp_mtu;
+	struct in_addr ppp_address; /* its first; 0.0.0.0 when it has none */
 	struct candidates candidates;
 	struct foreign_route foreign[SNAPSHOT_FOREIGN_MAX]; /* best first */
 	size_t foreign_count;

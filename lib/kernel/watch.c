@@ -33,6 +33,7 @@ struct watch {
 	char *buffers; /* RECEIVE_COUNT of RECEIVE_SIZE */
 	struct watch_counts counts;
 	unsigned int news;
+	char ppp[IFNAMSIZ]; /* of the expected plan */
 	struct signs signs;
 	struct losses losses;
 	struct seen_link links[LINK_MAX];
@@ -224,9 +225,12 @@ static unsigned int take_address(struct watch *watch, const struct nlmsghdr *mes
 		return WATCH_ADDRESS;
 	if (address.protocol == PLAN_PROTOCOL)
 		return WATCH_ADDRESS;
-	return address.family == AF_INET6 && in6_is_global(&address.ip6)
-		       ? news(watch, WATCH_ADDRESS)
-		       : 0;
+	if (address.family == AF_INET)
+		return watch->ppp[0] && strcmp(link_name(watch, address.index, buffer),
+					       watch->ppp) == 0
+			       ? news(watch, WATCH_ADDRESS)
+			       : 0;
+	return in6_is_global(&address.ip6) ? news(watch, WATCH_ADDRESS) : 0;
 }
 
 static unsigned int take_route(struct watch *watch, const struct nlmsghdr *message,
@@ -420,6 +424,7 @@ unsigned int watch_take_news(struct watch *watch)
 void watch_expect(struct watch *watch, const struct plan *plan)
 {
 	losses_expect(&watch->losses, plan);
+	memcpy(watch->ppp, plan->nat.pppoe.interface, sizeof(watch->ppp));
 }
 
 void watch_take_losses(struct watch *watch, struct text *out)

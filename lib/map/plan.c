@@ -226,16 +226,17 @@ static void add_route(struct plan *plan, uint32_t table, uint32_t metric, const 
 	set_name(out->interface, interface);
 }
 
-static void add_rule(struct plan *plan, uint32_t priority, uint32_t mark, uint32_t mask,
-		     uint32_t table, bool suppress_default)
+/* Into table, but for what the main table knows better than by its default: the LAN. */
+static void add_rules(struct plan *plan, uint32_t priority, struct plan_rule match, uint32_t table)
 {
-	plan->rules[plan->rule_count++] = (struct plan_rule){
-		.priority = priority,
-		.mark = mark,
-		.mask = mask,
-		.table = table,
-		.suppress_default = suppress_default,
-	};
+	match.priority = priority - 1;
+	match.table = PLAN_MAIN_TABLE;
+	match.suppress_default = true;
+	plan->rules[plan->rule_count++] = match;
+	match.priority = priority;
+	match.table = table;
+	match.suppress_default = false;
+	plan->rules[plan->rule_count++] = match;
 }
 
 static struct plan_sysctl *add_sysctl(struct plan *plan, enum plan_sysctl_how how, int value)
@@ -253,6 +254,16 @@ static void loosen_rp_filter(struct plan *plan, const char *interface)
 	struct plan_sysctl *out = add_sysctl(plan, SYSCTL_LOOSEN, 2);
 
 	snprintf(out->path, sizeof(out->path), "net/ipv4/conf/%.*s/rp_filter", IFNAMSIZ - 1,
+		 interface);
+}
+
+/* rp_filter looks with the mark that a packet carries, too. Without it, no default route in the
+ * main table means no packet from the line (net/ipv4/fib_frontend.c). */
+static void filter_by_mark(struct plan *plan, const char *interface)
+{
+	struct plan_sysctl *out = add_sysctl(plan, SYSCTL_SET, 1);
+
+	snprintf(out->path, sizeof(out->path), "net/ipv4/conf/%.*s/src_valid_mark", IFNAMSIZ - 1,
 		 interface);
 }
 
@@ -333,21 +344,28 @@ static void plan_pppoe_routing(const struct settings *settings, const struct pla
 		if (pppoe->failover && settings->map.default_route)
 			add_route(plan, PLAN_MAIN_TABLE, behind, pppoe->interface);
 		loosen_rp_filter(plan, pppoe->interface);
+		filter_by_mark(plan, pppoe->interface);
 	}
 	/* Without the floor, marked packets would fall through to the main table and leave by the
 	 * other line while this one is down. */
 	if (!pppoe->fallback)
 		add_route(plan, pppoe->table, PLAN_FLOOR_METRIC, "");
-	add_rule(plan, pppoe->rule_priority - 1, pppoe->mark, pppoe->mask, PLAN_MAIN_TABLE, true);
-	add_rule(plan, pppoe->rule_priority, pppoe->mark, pppoe->mask, pppoe->table, false);
+	add_rules(plan, pppoe->rule_priority,
+		  (struct plan_rule){.mark = pppoe->mark, .mask = pppoe->mask}, pppoe->table);
+	/* The router itself needs a route before it can make a packet that could be marked. */
+	if (lines->ppp_address.s_addr != 0)
+		add_rules(plan, pppoe->rule_priority,
+			  (struct plan_rule){.source = lines->ppp_address}, pppoe->table);
 
 	if (map_mark == 0)
 		return;
-	if (plan->tunnel.name[0])
+	if (plan->tunnel.name[0]) {
 		add_route(plan, pppoe->map_table, 0, plan->tunnel.name);
+		filter_by_mark(plan, settings->map.tunnel);
+	}
 	add_route(plan, pppoe->map_table, PLAN_FLOOR_METRIC, "");
-	add_rule(plan, pppoe->rule_priority - 1, map_mark, pppoe->mask, PLAN_MAIN_TABLE, true);
-	add_rule(plan, pppoe->rule_priority, map_mark, pppoe->mask, pppoe->map_table, false);
+	add_rules(plan, pppoe->rule_priority,
+		  (struct plan_rule){.mark = map_mark, .mask = pppoe->mask}, pppoe->map_table);
 }
 
 static int plan_pppoe(const struct settings *settings, const struct plan_lines *lines,
@@ -362,6 +380,8 @@ static int plan_pppoe(const struct settings *settings, const struct plan_lines *
 	nat->mark = pppoe->mark;
 	nat->mask = pppoe->mask;
 	nat->map_mark = sibling_mark(pppoe->mark, pppoe->mask);
+	nat->address = lines->ppp_address;
+	nat->mtu = lines->ppp_mtu;
 	nat->hosts = pppoe->hosts;
 	nat->host_count = pppoe->host_count;
 	nat->destinations = pppoe->destinations;

@@ -56,10 +56,11 @@ struct plan_route {
 				   */
 };
 
-/* An IPv4 policy rule: fwmark/mask -> table. */
+/* An IPv4 policy rule: fwmark/mask -> table, or from source -> table. */
 struct plan_rule {
 	uint32_t priority;
-	uint32_t mark, mask;
+	uint32_t mark, mask;   /* mask 0: any mark */
+	struct in_addr source; /* 0.0.0.0: any source */
 	uint32_t table;
 	bool suppress_default; /* suppress_prefixlength 0: only routes more specific than a default
 				*/
@@ -91,6 +92,8 @@ struct nat_plan_pppoe {
 		       */
 	char interface[IFNAMSIZ];
 	uint32_t mark, map_mark, mask; /* both marks lie inside mask */
+	struct in_addr address;        /* 0.0.0.0: not known yet */
+	uint32_t mtu;                  /* 0: not known yet */
 	const struct pppoe_host *hosts;
 	size_t host_count;
 	const struct prefix4 *destinations;
@@ -125,7 +128,7 @@ struct nat_plan {
 
 #define PLAN_ADDRESS_MAX 2
 #define PLAN_ROUTE_MAX   6
-#define PLAN_RULE_MAX    4
+#define PLAN_RULE_MAX    6
 #define PLAN_SYSCTL_MAX  8
 
 struct plan {
@@ -147,6 +150,9 @@ struct plan_lines {
 	uint32_t wan_mtu;
 	bool map_usable; /* false: MAP-E is built but traffic should take the other line */
 	bool ppp_up;     /* the PPPoE interface exists and is up */
+	/* Of the PPPoE interface, or what it had last while it is away; 0: never seen. */
+	struct in_addr ppp_address;
+	uint32_t ppp_mtu;
 };
 
 #define PLAN_EMPTY ((struct plan){0})

@@ -69,6 +69,8 @@ static void print_addresses(const struct plan *plan, struct text *out)
 
 static void print_routing(const struct plan *plan, struct text *out)
 {
+	char source[INET_ADDRSTRLEN];
+
 	for (size_t i = 0; i < plan->route_count; i++) {
 		const struct plan_route *route = &plan->routes[i];
 
@@ -82,8 +84,12 @@ static void print_routing(const struct plan *plan, struct text *out)
 	for (size_t i = 0; i < plan->rule_count; i++) {
 		const struct plan_rule *rule = &plan->rules[i];
 
-		text_add(out, "rule priority %u fwmark 0x%x/0x%x lookup %u%s proto %d\n",
-			 rule->priority, rule->mark, rule->mask, rule->table,
+		text_add(out, "rule priority %u", rule->priority);
+		if (rule->source.s_addr != 0)
+			text_add(out, " from %s", ip4(rule->source, source));
+		if (rule->mask != 0)
+			text_add(out, " fwmark 0x%x/0x%x", rule->mark, rule->mask);
+		text_add(out, " lookup %u%s proto %d\n", rule->table,
 			 rule->suppress_default ? " suppress_prefixlength 0" : "", PLAN_PROTOCOL);
 	}
 }
@@ -148,12 +154,16 @@ static void print_map_nat(const struct nat_plan *nat, struct text *out)
 
 static void print_pppoe_nat(const struct nat_plan_pppoe *pppoe, struct text *out)
 {
-	char prefix[PREFIX4_TEXT_MAX], mac[18];
+	char prefix[PREFIX4_TEXT_MAX], mac[18], address[INET_ADDRSTRLEN];
 
 	text_add(out, "pppoe dev %s mark 0x%x map-mark 0x%x mask 0x%x%s%s%s%s\n", pppoe->interface,
 		 pppoe->mark, pppoe->map_mark, pppoe->mask, pppoe->masquerade ? " masquerade" : "",
 		 pppoe->mss_clamp ? " mss-clamp" : "", pppoe->unmappable ? " unmappable" : "",
 		 pppoe->divert_unmappable ? " divert" : "");
+	if (pppoe->address.s_addr != 0)
+		text_add(out, "pppoe address %s\n", ip4(pppoe->address, address));
+	if (pppoe->mtu != 0)
+		text_add(out, "pppoe mtu %u\n", pppoe->mtu);
 	for (size_t i = 0; i < pppoe->host_count; i++)
 		text_add(out, "pppoe host %s\n",
 			 pppoe->hosts[i].is_mac ? ether_ntoa_r(&pppoe->hosts[i].mac, mac)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tests/netns/netns.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 
 #include "lib/kernel/policy.h"
@@ -44,6 +45,28 @@ static void test_absent_present_same_changed_absent(void **state)
 	assert_int_equal(policy_sync(nl, &changed, 1, &fault), 3);
 	assert_output("998:\tfrom all fwmark 0x100/0xff00 lookup 11 proto 77",
 		      ALL " | grep -v from.10 | grep 'proto 77'");
+	assert_int_equal(policy_sync(nl, NULL, 0, &fault), 1);
+	assert_string_equal(shell_output(ALL "; ip -6 rule"), before);
+}
+
+static void test_by_source(void **state)
+{
+	struct plan_rule from = {.priority = 1000, .table = 10};
+	struct rtnl *nl = *state;
+	struct fault fault = {0};
+	char before[4096];
+
+	inet_pton(AF_INET, "198.51.100.9", &from.source);
+	make_neighbours();
+	sh("ip rule add priority 1000 from 198.51.100.0/24 lookup 10 protocol 77");
+	sh("ip rule add priority 1000 from 198.51.100.9 fwmark 7 lookup 10");
+	snprintf(before, sizeof(before), "%s", shell_output(ALL "; ip -6 rule"));
+	assert_int_equal(policy_sync(nl, &from, 1, &fault), 1);
+	assert_output("1000:\tfrom 198.51.100.9 lookup 10 proto 77", ALL " | grep '[.]9 lookup'");
+	assert_int_equal(policy_sync(nl, &from, 1, &fault), 0);
+	inet_pton(AF_INET, "198.51.100.10", &from.source);
+	assert_int_equal(policy_sync(nl, &from, 1, &fault), 2);
+	assert_output("1000:\tfrom 198.51.100.10 lookup 10 proto 77", ALL " | grep '[.]10 lookup'");
 	assert_int_equal(policy_sync(nl, NULL, 0, &fault), 1);
 	assert_string_equal(shell_output(ALL "; ip -6 rule"), before);
 }
@@ -120,6 +143,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		netns_test(test_absent_present_same_changed_absent),
+		netns_test(test_by_source),
 		netns_test(test_a_foreign_one_counts_and_stays),
 		netns_test(test_only_one_of_ours_stays),
 		netns_test(test_removal_spares_the_foreign_twin),

@@ -83,6 +83,7 @@ static void expect(const struct bench *bench, const char *expected)
 	"address 153.240.18.52/32 dev map0\n"
 #define DEFAULT_ROUTE "route default dev map0 table 254 metric 1024 proto 77\n"
 #define LOOSEN(dev)   "sysctl net/ipv4/conf/" dev "/rp_filter loosen to 2\n"
+#define BY_MARK(dev)  "sysctl net/ipv4/conf/" dev "/src_valid_mark = 1\n"
 #define FORWARDING    "sysctl net/ipv4/ip_forward = 1\n"
 #define NAT                                                                                     \
 	"nat snat dev map0 to 153.240.18.52/32 psid 41/6 offset 6: 1008 ports in 63 blocks of " \
@@ -207,7 +208,7 @@ static void test_pppoe_alone(void **state)
 	b.map = false;
 	b.settings.pppoe.enabled = true;
 	expect(&b, PPP_ROUTE PPP_FAILOVER PPP_FLOOR MAP_FLOOR PPP_RULES MAP_RULES LOOSEN("ppp0")
-			   FORWARDING PPP_NAT " unmappable\n");
+			   BY_MARK("ppp0") FORWARDING PPP_NAT " unmappable\n");
 	/* marks are set and waited for while the session is down */
 	b.lines.ppp_up = false;
 	expect(&b, PPP_FLOOR MAP_FLOOR PPP_RULES MAP_RULES FORWARDING PPP_NAT " unmappable\n");
@@ -218,14 +219,42 @@ static void test_both_lines(void **state)
 	struct bench b = bench();
 
 	b.settings.pppoe.enabled = true;
-	expect(&b, TUNNEL ADDRESSES DEFAULT_ROUTE PPP_ROUTE PPP_FAILOVER PPP_FLOOR MAP_TABLE
-			   MAP_FLOOR PPP_RULES MAP_RULES LOOSEN("map0") LOOSEN("ppp0")
-				   FORWARDING NAT PPP_NAT " unmappable divert\n");
+	expect(&b,
+	       TUNNEL ADDRESSES DEFAULT_ROUTE PPP_ROUTE PPP_FAILOVER PPP_FLOOR MAP_TABLE MAP_FLOOR
+		       PPP_RULES MAP_RULES LOOSEN("map0") LOOSEN("ppp0") BY_MARK("ppp0")
+			       BY_MARK("map0") FORWARDING NAT PPP_NAT " unmappable divert\n");
 	/* MAP-E is built but does not carry: what came in there is still answered there */
 	b.lines.map_usable = false;
 	expect(&b, TUNNEL ADDRESSES PPP_ROUTE PPP_FAILOVER PPP_FLOOR MAP_TABLE MAP_FLOOR PPP_RULES
-			   MAP_RULES LOOSEN("map0") LOOSEN("ppp0") FORWARDING NAT PPP_NAT
-	       " unmappable divert\n");
+			   MAP_RULES LOOSEN("map0") LOOSEN("ppp0") BY_MARK("ppp0") BY_MARK("map0")
+				   FORWARDING NAT PPP_NAT " unmappable divert\n");
+}
+
+static void test_the_session_has_an_address(void **state)
+{
+	struct bench b = bench();
+	const char *rules =
+		PPP_RULES "rule priority 999 from 198.51.100.9 lookup 254 suppress_prefixlength 0 "
+			  "proto 77\n"
+			  "rule priority 1000 from 198.51.100.9 lookup 10 proto 77\n" MAP_RULES;
+	const char *nat = FORWARDING PPP_NAT " unmappable\n"
+					     "pppoe address 198.51.100.9\n"
+					     "pppoe mtu 1454\n";
+	_cleanup_text_ struct text wanted = TEXT_INIT;
+
+	b.map = false;
+	b.settings.pppoe.enabled = true;
+	b.lines.ppp_address = p4("198.51.100.9").addr;
+	b.lines.ppp_mtu = 1454;
+	text_add(&wanted, "%s%s%s", PPP_ROUTE PPP_FAILOVER PPP_FLOOR MAP_FLOOR, rules,
+		 LOOSEN("ppp0") BY_MARK("ppp0"));
+	text_add(&wanted, "%s", nat);
+	expect(&b, text_get(&wanted));
+	/* what is known of it stays while it is down */
+	b.lines.ppp_up = false;
+	text_clear(&wanted);
+	text_add(&wanted, "%s%s%s", PPP_FLOOR MAP_FLOOR, rules, nat);
+	expect(&b, text_get(&wanted));
 }
 
 static void test_failover_and_fallback(void **state)
@@ -235,12 +264,12 @@ static void test_failover_and_fallback(void **state)
 	b.map = false;
 	b.settings.pppoe.enabled = true;
 	b.settings.pppoe.failover = false;
-	expect(&b, PPP_ROUTE PPP_FLOOR MAP_FLOOR PPP_RULES MAP_RULES LOOSEN("ppp0")
+	expect(&b, PPP_ROUTE PPP_FLOOR MAP_FLOOR PPP_RULES MAP_RULES LOOSEN("ppp0") BY_MARK("ppp0")
 			   FORWARDING PPP_NAT " unmappable\n");
 	/* no default route of ours, none behind it */
 	b.settings.pppoe.failover = true;
 	b.settings.map.default_route = false;
-	expect(&b, PPP_ROUTE PPP_FLOOR MAP_FLOOR PPP_RULES MAP_RULES LOOSEN("ppp0")
+	expect(&b, PPP_ROUTE PPP_FLOOR MAP_FLOOR PPP_RULES MAP_RULES LOOSEN("ppp0") BY_MARK("ppp0")
 			   FORWARDING PPP_NAT " unmappable\n");
 	/* fallback: marked traffic falls through to the main table while the session is down */
 	b.settings.pppoe.fallback = true;
@@ -367,7 +396,7 @@ static void test_everything_of_the_settings_is_printed(void **state)
 	       "rule priority 500 fwmark 0x100/0xf00 lookup 20 proto 77\n"
 	       "rule priority 499 fwmark 0x200/0xf00 lookup 254 suppress_prefixlength 0 proto 77\n"
 	       "rule priority 500 fwmark 0x200/0xf00 lookup 21 proto 77\n" LOOSEN("map0")
-		       LOOSEN("ppp7") FORWARDING
+		       LOOSEN("ppp7") BY_MARK("ppp7") BY_MARK("map0") FORWARDING
 	       "nat snat dev map0 to 153.240.18.52/32 psid 41/6 offset 6: 1008 ports in 63 blocks "
 	       "of 16\n"
 	       "nat mss 1420\n"
@@ -615,6 +644,8 @@ static void test_each_difference_counts(void **state)
 	DIFFERS(b.lines.wan_mtu = 1492);
 	DIFFERS(b.lines.map_usable = false);
 	DIFFERS(b.lines.ppp_up = false);
+	DIFFERS(b.lines.ppp_address = p4("198.51.100.9").addr);
+	DIFFERS(b.lines.ppp_mtu = 1454);
 	DIFFERS(b.settings.map.tunnel_mode = TUNNEL_EXISTING);
 	DIFFERS(b.settings.map.tunnel[3] = '1');
 	DIFFERS(b.settings.map.route_metric = 1);
@@ -656,6 +687,7 @@ int main(void)
 		cmocka_unit_test(test_whole_address_maps_everything),
 		cmocka_unit_test(test_pppoe_alone),
 		cmocka_unit_test(test_both_lines),
+		cmocka_unit_test(test_the_session_has_an_address),
 		cmocka_unit_test(test_failover_and_fallback),
 		cmocka_unit_test(test_failover_stands_behind_whatever_the_metric),
 		cmocka_unit_test(test_second_mark_lies_inside_the_mask),

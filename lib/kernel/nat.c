@@ -33,9 +33,8 @@ static bool is_range_rule(const struct nat_forward *forward)
 	       forward_length(forward) >= RANGE_RULE_MIN;
 }
 
-/* with_data false: for a set, which has keys only. */
 static void forward_elements(struct nft_set *set, const struct nat_forward *forward,
-			     uint8_t protocol, bool with_data)
+			     uint8_t protocol)
 {
 	for (unsigned int i = 0; i < forward_length(forward); i++) {
 		uint32_t key[2] = {0}, data[2] = {0};
@@ -46,24 +45,18 @@ static void forward_elements(struct nft_set *set, const struct nat_forward *forw
 		memcpy(&key[1], &port, sizeof(port));
 		memcpy(&data[0], &forward->to, sizeof(forward->to));
 		memcpy(&data[1], &inner, sizeof(inner));
-		nft_add_element(set, key, with_data ? data : NULL);
+		nft_add_element(set, key, data);
 	}
 }
 
-static void forward_protocols(struct nft_set *set, const struct nat_forward *forward,
-			      bool with_data)
+static void forward_protocols(struct nft_set *set, const struct nat_forward *forward)
 {
 	if (is_range_rule(forward))
 		return;
 	if (forward->protocols & PROTO_TCP)
-		forward_elements(set, forward, IPPROTO_TCP, with_data);
+		forward_elements(set, forward, IPPROTO_TCP);
 	if (forward->protocols & PROTO_UDP)
-		forward_elements(set, forward, IPPROTO_UDP, with_data);
-}
-
-void nat_forward_keys(struct nft_set *set, const struct nat_forward *forward)
-{
-	forward_protocols(set, forward, false);
+		forward_elements(set, forward, IPPROTO_UDP);
 }
 
 void nat_forwards_map(struct nft_table *table, const char *map, const char *comment,
@@ -77,7 +70,7 @@ void nat_forwards_map(struct nft_table *table, const char *map, const char *comm
 						 });
 
 	for (size_t i = 0; i < count; i++)
-		forward_protocols(set, &forwards[i], true);
+		forward_protocols(set, &forwards[i]);
 }
 
 /* udp dport 1024-65535 dnat ip to 192.168.1.55 */
@@ -138,11 +131,8 @@ struct nft_table *nat_table_new(const struct nat_plan *want, uint32_t tunnel_ind
 	if (!table)
 		return NULL;
 	describe_base_chains(table);
-	/* Which line a connection belongs to is noted before its NAT, which ends the chain. */
 	if (want->map)
 		nat_map_sets(table);
-	if (want->pppoe.enabled)
-		nat_pppoe_pin(table, want);
 	if (want->map)
 		nat_map_describe(table, want, tunnel_index);
 	if (want->pppoe.enabled)

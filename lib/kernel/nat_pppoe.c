@@ -3,7 +3,10 @@
  * The PPPoE part of the table: marks that choose the line, for policy routing to follow.
  *
  *   pppoe_choose   first packets of a connection, before routing: which line it takes
- *   pppoe_restore  every later packet: the line of its connection (connection mark)
+ *   restore        every later packet: the line of its connection (connection mark)
+ *   pppoe_adopt    connections from before there were marks: the line whose address they use
+ *   pppoe_pin      first packets, as they leave: whatever way they found, there they stay
+ *   pppoe_leave    every packet into the session: nothing leaves with a source that is not its own
  *
  * Only the bits of mask are touched, in packets and in connections.
  */
@@ -15,6 +18,9 @@
 
 /* Before routing and before destination NAT (-100), behind conntrack (-200). */
 #define PRIORITY_MARK NF_IP_PRI_MANGLE
+/* Behind the guard (nat.c), so that what it drops is not pinned, and behind everybody's NAT, which
+ * may keep later chains of type nat from seeing the packet. */
+#define PRIORITY_PIN 295
 
 /* ---- sets
  * ------------------------------------------------------------------------------------------ */
@@ -243,25 +249,68 @@ static void describe_choose(struct nft_table *table, const struct nat_plan_pppoe
 	choose_unmappable(own, pppoe);
 }
 
-/* A connection that came in by a line belongs to it; its packets need no mark to reach the LAN. */
+/* A connection that came in by a line belongs to it. The packet itself reaches the LAN and the
+ * router without a mark, but rp_filter looks with it (plan.c, filter_by_mark). */
 static void arrived_by(struct nft_chain *chain, const char interface[IFNAMSIZ], uint32_t mask,
 		       uint32_t value)
 {
 	struct nft_rule *rule = nft_add_rule(chain, NULL);
-	uint32_t keep = ~mask;
 
 	coming_by(rule, interface);
-	nft_ct(rule, NFT_CT_MARK, NFT_NO_DIRECTION, 0);
-	nft_bitwise(rule, &keep, &value, sizeof(keep), 0, 0);
-	nft_set_ct_mark(rule, 0);
+	write_marks(rule, mask, value);
 	nft_accept(rule);
+}
+
+/* ct (original|reply) ip daddr address: goes to, or is answered at, that address of ours */
+static void adopt_by(struct nft_chain *chain, int direction, struct in_addr address, uint32_t mask,
+		     uint32_t value)
+{
+	struct nft_rule *rule;
+
+	if (address.s_addr == 0 || value == 0)
+		return;
+	rule = nft_add_rule(chain, NULL);
+	is_ipv4(rule);
+	nft_ct(rule, NFT_CT_DST_IP, direction, 0);
+	cmp_address(rule, NFT_CMP_EQ, 0, address);
+	write_marks(rule, mask, value);
+	nft_accept(rule);
+}
+
+static void describe_adopt(struct nft_table *table, const struct nat_plan *plan)
+{
+	static const int directions[] = {IP_CT_DIR_ORIGINAL, IP_CT_DIR_REPLY};
+	const struct nat_plan_pppoe *pppoe = &plan->pppoe;
+	struct nft_chain *chain =
+		nft_add_chain(table, "pppoe_adopt", "connections from before there were marks",
+			      NFT_CHAIN_PLAIN, 0, 0);
+
+	for (size_t i = 0; i < ARRAY_SIZE(directions); i++) {
+		adopt_by(chain, directions[i], pppoe->address, pppoe->mask, pppoe->mark);
+		if (plan->map)
+			adopt_by(chain, directions[i], plan->address.addr, pppoe->mask,
+				 pppoe->map_mark);
+	}
+}
+
+/* The two ends of a marking chain: what is behind restore is new, or without a mark. */
+static void sort_unmarked(struct nft_chain *chain, uint32_t mask, const char *fresh)
+{
+	struct nft_rule *rule = nft_add_rule(chain, NULL);
+
+	ct_state(rule, STATE_NEW, NFT_CMP_NEQ);
+	is_ipv4(rule);
+	nft_goto(rule, fresh);
+	rule = nft_add_rule(chain, NULL);
+	ct_state(rule, STATE_ESTABLISHED | STATE_RELATED, NFT_CMP_NEQ);
+	ct_mark_is(rule, mask, NFT_CMP_EQ, 0);
+	nft_goto(rule, "pppoe_adopt");
 }
 
 static void describe_prerouting(struct nft_table *table, const struct nat_plan *plan)
 {
 	const struct nat_plan_pppoe *pppoe = &plan->pppoe;
 	struct nft_chain *fresh, *chain;
-	struct nft_rule *rule;
 
 	fresh = nft_add_chain(table, "pppoe_new", "first packets", NFT_CHAIN_PLAIN, 0, 0);
 	arrived_by(fresh, pppoe->interface, pppoe->mask, pppoe->mark);
@@ -273,10 +322,7 @@ static void describe_prerouting(struct nft_table *table, const struct nat_plan *
 			      "later packets take the line of their connection", NFT_CHAIN_FILTER,
 			      NF_INET_PRE_ROUTING, PRIORITY_MARK);
 	describe_restore(chain, pppoe);
-	rule = nft_add_rule(chain, NULL);
-	ct_state(rule, STATE_NEW, NFT_CMP_NEQ);
-	is_ipv4(rule);
-	nft_goto(rule, "pppoe_new");
+	sort_unmarked(chain, pppoe->mask, "pppoe_new");
 }
 
 static void describe_output(struct nft_table *table, const struct nat_plan_pppoe *pppoe)
@@ -284,119 +330,167 @@ static void describe_output(struct nft_table *table, const struct nat_plan_pppoe
 	struct nft_chain *chain =
 		nft_add_chain(table, "output_mark", "the same for the router itself",
 			      NFT_CHAIN_ROUTE, NF_INET_LOCAL_OUT, PRIORITY_MARK);
-	struct nft_rule *rule;
 
 	describe_restore(chain, pppoe);
-	rule = nft_add_rule(chain, NULL);
-	ct_state(rule, STATE_NEW, NFT_CMP_NEQ);
-	is_ipv4(rule);
-	nft_goto(rule, "pppoe_choose_own");
+	sort_unmarked(chain, pppoe->mask, "pppoe_choose_own");
 }
 
 /* ---- the line itself
  * ------------------------------------------------------------------------------------ */
 
-/* Whatever way a new connection found: it stays on the line it leaves by. */
-static void pin(struct nft_chain *chain, const char interface[IFNAMSIZ], uint32_t mask,
-		uint32_t value)
+/* ct state new, or a connection without a mark */
+static void pin(struct nft_table *table, struct nft_chain *leaving, const char *name,
+		const char interface[IFNAMSIZ], uint32_t mask, uint32_t value)
 {
-	struct nft_rule *rule = nft_add_rule(chain, "a connection never changes its line");
+	struct nft_chain *chain = nft_add_chain(table, name, "a connection never changes its line",
+						NFT_CHAIN_PLAIN, 0, 0);
+	struct nft_rule *rule = nft_add_rule(leaving, NULL);
 	uint32_t keep = ~mask;
 
 	leaving_by(rule, interface);
 	is_ipv4(rule);
-	nft_ct(rule, NFT_CT_MARK, NFT_NO_DIRECTION, 0);
-	nft_bitwise(rule, &keep, &value, sizeof(keep), 0, 0);
-	nft_set_ct_mark(rule, 0);
+	nft_goto(rule, name);
+	for (int unmarked = 0; unmarked < 2; unmarked++) {
+		rule = nft_add_rule(chain, NULL);
+		if (unmarked)
+			ct_mark_is(rule, mask, NFT_CMP_EQ, 0);
+		else
+			ct_state(rule, STATE_NEW, NFT_CMP_NEQ);
+		nft_ct(rule, NFT_CT_MARK, NFT_NO_DIRECTION, 0);
+		nft_bitwise(rule, &keep, &value, sizeof(keep), 0, 0);
+		nft_set_ct_mark(rule, 0);
+		nft_accept(rule);
+	}
 }
 
-void nat_pppoe_pin(struct nft_table *table, const struct nat_plan *plan)
+static void describe_pins(struct nft_table *table, const struct nat_plan *plan)
 {
 	const struct nat_plan_pppoe *pppoe = &plan->pppoe;
-	struct nft_chain *chain = nft_find_chain(table, "postrouting_nat");
+	struct nft_chain *chain =
+		nft_add_chain(table, "postrouting_mark", "every packet, when its way is settled",
+			      NFT_CHAIN_FILTER, NF_INET_POST_ROUTING, PRIORITY_PIN);
 
-	pin(chain, pppoe->interface, pppoe->mask, pppoe->mark);
-	if (plan->map)
-		pin(chain, plan->tunnel, pppoe->mask, pppoe->map_mark);
+	pin(table, chain, "pppoe_pin", pppoe->interface, pppoe->mask, pppoe->mark);
+	if (plan->map && pppoe->map_mark)
+		pin(table, chain, "map_pin", plan->tunnel, pppoe->mask, pppoe->map_mark);
+}
+
+/* A TCP segment in the middle of a connection that is not known (any more), on its way to a line
+ * that was not chosen for it: which line it was on nobody can tell. Its sender hears at once that
+ * it is over. */
+static void reset_stray(struct nft_chain *chain, bool own, const char interface[IFNAMSIZ],
+			uint32_t mask)
+{
+	struct nft_rule *rule =
+		nft_add_rule(chain, "TCP of a connection that is over stays off the lines");
+
+	is_protocol(rule, IPPROTO_TCP);
+	tcp_flags(rule, FLAG_SYN | FLAG_RST, NFT_CMP_EQ);
+	is_ipv4(rule);
+	ct_mark_is(rule, mask, NFT_CMP_EQ, 0);
+	if (own)
+		nft_meta(rule, NFT_META_OIFNAME, 0);
+	else
+		nft_fib_oifname(rule, 0);
+	nft_cmp(rule, NFT_CMP_EQ, 0, interface, IFNAMSIZ);
+	nft_reset_tcp(rule);
+}
+
+static void describe_strays(struct nft_table *table, const struct nat_plan *plan)
+{
+	for (int own = 0; own < 2; own++) {
+		struct nft_chain *chain =
+			nft_find_chain(table, own ? "output_nat" : "prerouting_nat");
+
+		reset_stray(chain, own, plan->pppoe.interface, plan->pppoe.mask);
+		if (plan->map)
+			reset_stray(chain, own, plan->tunnel, plan->pppoe.mask);
+	}
 }
 
 static void describe_masquerade(struct nft_table *table, const struct nat_plan_pppoe *pppoe)
 {
 	struct nft_chain *chain = nft_find_chain(table, "postrouting_nat");
-	struct nft_rule *rule = nft_add_rule(chain, NULL);
+	struct nft_rule *rule;
 
+	if (!pppoe->masquerade)
+		return;
+	rule = nft_add_rule(chain, NULL);
 	leaving_by(rule, pppoe->interface);
 	is_ipv4(rule);
 	nft_masquerade(rule);
+	if (pppoe->address.s_addr == 0)
+		return;
 	rule = nft_add_rule(chain, "hairpin: answers must come back through the router");
 	ct_status(rule, IPS_DST_NAT, NFT_CMP_NEQ);
 	is_ipv4(rule);
-	nft_meta(rule, NFT_META_L4PROTO, 0);
-	nft_ct(rule, NFT_CT_PROTO_DST, IP_CT_DIR_ORIGINAL, 1);
-	nft_lookup(rule, "pppoe_forwarded", 0);
+	nft_ct(rule, NFT_CT_DST_IP, IP_CT_DIR_ORIGINAL, 0);
+	cmp_address(rule, NFT_CMP_EQ, 0, pppoe->address);
 	match_interface(rule, NFT_META_IIFNAME, NFT_CMP_NEQ, pppoe->interface);
 	nft_masquerade(rule);
 }
 
-/* The outer ports of single forwards, for the hairpin. */
-static void describe_forwarded(struct nft_table *table, const struct nat_plan_pppoe *pppoe)
+/* From the LAN, or the router itself, to the session's address. */
+static void hairpin(struct nft_chain *chain, struct in_addr address)
 {
-	struct nft_set *set =
-		nft_add_set(table, &(struct nft_set_spec){
-					   .name = "pppoe_forwarded",
-					   .comment = "forwards of the PPPoE line: protocol . port",
-					   .key = {NFT_TYPE_PROTO, NFT_TYPE_SERVICE},
-				   });
+	struct nft_rule *rule = nft_add_rule(chain, "hairpin");
 
-	for (size_t i = 0; i < pppoe->forward_count; i++)
-		nat_forward_keys(set, &pppoe->forwards[i]);
+	is_ipv4(rule);
+	load_daddr(rule, 0);
+	cmp_address(rule, NFT_CMP_EQ, 0, address);
+	nft_goto(rule, "pppoe_arrive");
 }
 
-/* fib daddr type local fib daddr . iif type != local: an address of the router that is not the one
- * on this LAN, such as that of the PPPoE line. */
 static void describe_forwards(struct nft_table *table, const struct nat_plan_pppoe *pppoe)
 {
-	struct nft_chain *forward = nft_add_chain(
+	struct nft_chain *arrive = nft_add_chain(
 		table, "pppoe_arrive", "forwards of the PPPoE line", NFT_CHAIN_PLAIN, 0, 0);
-	struct nft_chain *chain = nft_find_chain(table, "prerouting_nat");
 	struct nft_rule *rule;
 
 	nat_forwards_map(table, "pppoe_forward",
 			 "forwards of the PPPoE line: protocol . port : LAN host . port",
 			 pppoe->forwards, pppoe->forward_count);
-	nat_forwards_rules(forward, "pppoe_forward", pppoe->forwards, pppoe->forward_count);
-	rule = nft_add_rule(chain, NULL);
+	nat_forwards_rules(arrive, "pppoe_forward", pppoe->forwards, pppoe->forward_count);
+	rule = nft_add_rule(nft_find_chain(table, "prerouting_nat"), NULL);
 	coming_by(rule, pppoe->interface);
 	is_ipv4(rule);
 	nft_goto(rule, "pppoe_arrive");
-	rule = nft_add_rule(chain,
-			    "hairpin: to an address of the router, but not that of this LAN");
-	is_ipv4(rule);
-	nft_meta(rule, NFT_META_L4PROTO, 0);
-	load_l4(rule, L4_DPORT, 1);
-	nft_map(rule, "pppoe_forward", 0, 4);
-	nft_fib_local(rule, false, true);
-	nft_fib_local(rule, true, false);
-	nft_dnat(rule, 4, 5);
+	if (pppoe->address.s_addr == 0)
+		return;
+	hairpin(nft_find_chain(table, "prerouting_nat"), pppoe->address);
+	hairpin(nft_find_chain(table, "output_nat"), pppoe->address);
 }
 
-static void clamp_mss(struct nft_table *table, const struct nat_plan_pppoe *pppoe)
+static void clamp_mss(struct nft_chain *chain, const struct nat_plan_pppoe *pppoe, uint32_t key)
 {
-	static const uint32_t keys[] = {NFT_META_OIFNAME, NFT_META_IIFNAME};
+	uint16_t mss = htons((uint16_t)(pppoe->mtu - 40));
+	struct nft_rule *rule;
 
-	if (!pppoe->mss_clamp)
+	if (!pppoe->mss_clamp || pppoe->mtu <= 40 || pppoe->mtu > UINT16_MAX)
 		return;
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-		struct nft_rule *rule =
-			nft_add_rule(nft_find_chain(table, "guard"), "MSS: what the route carries");
+	rule = nft_add_rule(chain, "MSS: the session's MTU less 40");
+	match_interface(rule, key, NFT_CMP_EQ, pppoe->interface);
+	is_protocol(rule, IPPROTO_TCP);
+	tcp_flags(rule, FLAG_SYN, NFT_CMP_NEQ);
+	is_ipv4(rule);
+	nft_immediate(rule, &mss, sizeof(mss), 0);
+	nft_write_mss(rule, 0);
+}
 
-		match_interface(rule, keys[i], NFT_CMP_EQ, pppoe->interface);
-		is_protocol(rule, IPPROTO_TCP);
-		tcp_flags(rule, FLAG_SYN, NFT_CMP_NEQ);
-		is_ipv4(rule);
-		nft_rt_mss(rule, 0);
-		nft_write_mss(rule, 0);
-	}
+/* Without masquerade the LAN may have addresses of its own that the session carries. */
+static void drop_foreign_sources(struct nft_table *table, const struct nat_plan_pppoe *pppoe)
+{
+	struct nft_rule *rule;
+
+	if (!pppoe->masquerade)
+		return;
+	nft_add_counter(table, "pppoe_leaks",
+			"packets kept from the PPPoE line for their foreign source");
+	rule = nft_add_rule(nft_find_chain(table, "guard"), "such as that of a session before");
+	leaving_by(rule, pppoe->interface);
+	is_ipv4(rule);
+	nft_fib_foreign_source(rule);
+	drop_counted(rule, "pppoe_leaks");
 }
 
 void nat_pppoe_describe(struct nft_table *table, const struct nat_plan *plan)
@@ -410,11 +504,14 @@ void nat_pppoe_describe(struct nft_table *table, const struct nat_plan *plan)
 	describe_ports(table, pppoe, PROTO_UDP, "pppoe_udp_ports",
 		       "UDP services that always use PPPoE");
 	describe_choose(table, pppoe);
+	describe_adopt(table, plan);
 	describe_prerouting(table, plan);
 	describe_output(table, pppoe);
-	describe_forwarded(table, pppoe);
-	if (pppoe->masquerade)
-		describe_masquerade(table, pppoe);
+	describe_pins(table, plan);
 	describe_forwards(table, pppoe);
-	clamp_mss(table, pppoe);
+	describe_strays(table, plan);
+	describe_masquerade(table, pppoe);
+	drop_foreign_sources(table, pppoe);
+	clamp_mss(nft_find_chain(table, "guard"), pppoe, NFT_META_OIFNAME);
+	clamp_mss(nft_find_chain(table, "guard"), pppoe, NFT_META_IIFNAME);
 }

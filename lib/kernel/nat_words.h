@@ -151,8 +151,6 @@ static inline void drop_counted(struct nft_rule *rule, const char *counter)
 /* Forwards of one line, as a map named map and, for long ranges that keep their ports, rules. */
 void nat_forwards_map(struct nft_table *table, const char *map, const char *comment,
 		      const struct nat_forward *forwards, size_t count);
-/* Protocol and port of each element of a forward, for a set of {proto . service}. */
-void nat_forward_keys(struct nft_set *set, const struct nat_forward *forward);
 void nat_forwards_rules(struct nft_chain *chain, const char *map,
 			const struct nat_forward *forwards, size_t count);
 
@@ -160,5 +158,4 @@ void nat_forwards_rules(struct nft_chain *chain, const char *map,
 void nat_map_sets(struct nft_table *table); /* what other parts refer to */
 /* tunnel_index: the tunnel's ifindex, 0 when it is not there (yet). */
 void nat_map_describe(struct nft_table *table, const struct nat_plan *plan, uint32_t tunnel_index);
-void nat_pppoe_pin(struct nft_table *table, const struct nat_plan *plan);
 void nat_pppoe_describe(struct nft_table *table, const struct nat_plan *plan);

@@ -631,24 +631,15 @@ void nft_fib_oifname(struct nft_rule *rule, unsigned int to)
 	put_u32(expr, NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_DADDR | NFTA_FIB_F_MARK);
 }
 
-void nft_fib_local(struct nft_rule *rule, bool of_interface, bool is_local)
+void nft_fib_foreign_source(struct nft_rule *rule)
 {
 	struct nftnl_expr *expr = expression(rule, "fib");
 	uint32_t local = RTN_LOCAL;
 
 	put_u32(expr, NFTNL_EXPR_FIB_DREG, word_register(0));
 	put_u32(expr, NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE);
-	put_u32(expr, NFTNL_EXPR_FIB_FLAGS,
-		of_interface ? NFTA_FIB_F_DADDR | NFTA_FIB_F_IIF : NFTA_FIB_F_DADDR);
-	nft_cmp(rule, is_local ? NFT_CMP_EQ : NFT_CMP_NEQ, 0, &local, sizeof(local));
-}
-
-void nft_rt_mss(struct nft_rule *rule, unsigned int to)
-{
-	struct nftnl_expr *expr = expression(rule, "rt");
-
-	put_u32(expr, NFTNL_EXPR_RT_KEY, NFT_RT_TCPMSS);
-	put_u32(expr, NFTNL_EXPR_RT_DREG, word_register(to));
+	put_u32(expr, NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_SADDR | NFTA_FIB_F_OIF);
+	nft_cmp(rule, NFT_CMP_NEQ, 0, &local, sizeof(local));
 }
 
 void nft_immediate(struct nft_rule *rule, const void *data, uint32_t length, unsigned int to)
@@ -842,6 +833,15 @@ void nft_reject(struct nft_rule *rule, uint8_t icmp_code)
 	put_u32(expr, NFTNL_EXPR_REJECT_TYPE, NFT_REJECT_ICMP_UNREACH);
 	if (expr)
 		nftnl_expr_set_u8(expr, NFTNL_EXPR_REJECT_CODE, icmp_code);
+}
+
+void nft_reset_tcp(struct nft_rule *rule)
+{
+	struct nftnl_expr *expr = expression(rule, "reject");
+
+	put_u32(expr, NFTNL_EXPR_REJECT_TYPE, NFT_REJECT_TCP_RST);
+	if (expr)
+		nftnl_expr_set_u8(expr, NFTNL_EXPR_REJECT_CODE, 0);
 }
 
 /* The kernel tells back both ends of each range and the flags it derives from them: say the same,

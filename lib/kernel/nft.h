@@ -97,9 +97,8 @@ void nft_set_ct_mark(struct nft_rule *rule, unsigned int from);
 void nft_numgen(struct nft_rule *rule, bool random, uint32_t modulus, unsigned int to);
 void nft_fib_oifname(struct nft_rule *rule,
 		     unsigned int to); /* of the destination, with its mark */
-/* fib daddr [. iif] type == local, or != */
-void nft_fib_local(struct nft_rule *rule, bool of_interface, bool is_local);
-void nft_rt_mss(struct nft_rule *rule, unsigned int to); /* what the route's MTU allows */
+/* fib saddr . oif type != local: not an address of the interface that the packet leaves by */
+void nft_fib_foreign_source(struct nft_rule *rule);
 void nft_immediate(struct nft_rule *rule, const void *data, uint32_t length, unsigned int to);
 /* to = (from & mask) ^ xor */
 void nft_bitwise(struct nft_rule *rule, const void *mask, const void * xor, uint32_t length,
@@ -137,6 +136,7 @@ void nft_counter(struct nft_rule *rule, const char *name);
 void nft_limit(struct nft_rule *rule, uint64_t per_second, uint32_t burst);
 void nft_write_mss(struct nft_rule *rule, unsigned int from); /* never raises it */
 void nft_reject(struct nft_rule *rule, uint8_t icmp_code);
+void nft_reset_tcp(struct nft_rule *rule);
 /* port or port_last NFT_NO_DATA: the port stays; random: see nf_nat_core.c get_unique_tuple() */
 void nft_snat(struct nft_rule *rule, unsigned int address, unsigned int port,
 	      unsigned int port_last, bool random);

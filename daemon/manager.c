@@ -50,6 +50,13 @@
 /* Without a watchdog the numbers are brought up to date this often. */
 #define TICK_USEC ((uint64_t)15000000)
 
+/* The PPPoE interface as last seen: while it is away, nothing of it needs to change. */
+struct ppp_memory {
+	char interface[IFNAMSIZ];
+	struct in_addr address;
+	uint32_t mtu;
+};
+
 struct manager {
 	const char *config_file; /* as given, or CONFIG_FILE */
 	bool config_optional;    /* the default file need not exist */
@@ -79,6 +86,7 @@ struct manager {
 	struct plan plan;            /* as last applied */
 	bool plan_known;             /* false: a predecessor's may stand */
 	struct decide_memory memory;
+	struct ppp_memory ppp;
 	uint64_t tick_usec;
 	uint64_t began_usec; /* CLOCK_MONOTONIC of the present look */
 	struct pace pace;
@@ -190,20 +198,39 @@ static struct wan_view wan_view(const struct manager *m, const struct snapshot *
 	};
 }
 
-static int make_plan(const struct setup *setup, const struct snapshot *snapshot,
+static void remember_ppp(const struct settings *settings, const struct snapshot *snapshot,
+			 struct ppp_memory *memory)
+{
+	const char *interface = settings->pppoe.enabled ? settings->pppoe.interface : "";
+
+	if (strcmp(memory->interface, interface) != 0) {
+		*memory = (struct ppp_memory){0};
+		snprintf(memory->interface, sizeof(memory->interface), "%s", interface);
+	}
+	if (!snapshot->ppp_up || snapshot->ppp_address.s_addr == 0)
+		return;
+	memory->address = snapshot->ppp_address;
+	memory->mtu = snapshot->ppp_mtu;
+}
+
+/* decision NULL: MAP-E cannot be had now. */
+static int make_plan(const struct manager *m, const struct snapshot *snapshot,
 		     const struct decision *decision, struct plan *ret, struct text *complaints)
 {
-	const struct pppoe_settings *pppoe = &setup->settings.pppoe;
-	bool chosen = decision->choice.verdict == VERDICT_CHOSEN;
+	const struct settings *settings = &m->setup->settings;
+	const struct pppoe_settings *pppoe = &settings->pppoe;
+	bool chosen = decision && decision->choice.verdict == VERDICT_CHOSEN;
 	struct plan_lines lines = {
 		.wan_mtu = snapshot->wan_mtu,
 		.ppp_up = pppoe->enabled && snapshot->ppp_up,
+		.ppp_address = m->ppp.address,
+		.ppp_mtu = m->ppp.mtu,
 	};
 
 	/* Without another line that could take over, the route may as well stay. */
-	lines.map_usable = decision->usable || !(lines.ppp_up && pppoe->failover);
+	lines.map_usable = (decision && decision->usable) || !(lines.ppp_up && pppoe->failover);
 	snprintf(lines.wan, sizeof(lines.wan), "%s", snapshot->wan);
-	return plan_build(&setup->settings, chosen ? &decision->choice.params : NULL, &lines, ret,
+	return plan_build(settings, chosen ? &decision->choice.params : NULL, &lines, ret,
 			  complaints);
 }
 
@@ -328,18 +355,26 @@ static void warn(struct manager *m, const struct snapshot *snapshot, struct text
 		log_say(m->log, LOG_WARNING, id, "%s", m->report.warning);
 }
 
-static void report_decision(struct manager *m, const struct snapshot *snapshot,
-			    const struct decision *decision)
+static void report_lines(struct manager *m, const struct snapshot *snapshot,
+			 const struct decision *decision)
 {
 	const struct pppoe_settings *pppoe = &m->setup->settings.pppoe;
 	struct wan_view wan = wan_view(m, snapshot);
-	_cleanup_text_ struct text reason = TEXT_INIT;
 
 	m->report.choice = decision->choice;
 	m->report.pppoe = pppoe->enabled;
 	m->report.ppp_up = pppoe->enabled && snapshot->ppp_up;
 	snprintf(m->report.wan, sizeof(m->report.wan), "%s", wan.name);
 	snprintf(m->report.ppp, sizeof(m->report.ppp), "%s", pppoe->interface);
+}
+
+static void report_decision(struct manager *m, const struct snapshot *snapshot,
+			    const struct decision *decision)
+{
+	struct wan_view wan = wan_view(m, snapshot);
+	_cleanup_text_ struct text reason = TEXT_INIT;
+
+	report_lines(m, snapshot, decision);
 	if (decision->state == STATE_UP)
 		report_map(&decision->choice.params, wan.name, &reason);
 	else
@@ -347,8 +382,9 @@ static void report_decision(struct manager *m, const struct snapshot *snapshot,
 	enter(m, decision->state, text_get(&reason), decision->look_again_usec);
 }
 
-/* Reads, decides, applies, tells. Everything that happens ends here. */
-static int look(struct manager *m, struct fault *reterr)
+/* Reads, decides, applies, tells. Everything that happens ends here. without_map: MAP-E could not
+ * be built, so that there is only PPPoE; who called knows what to tell. */
+static int look(struct manager *m, bool without_map, struct fault *reterr)
 {
 	_cleanup_snapshot_ struct snapshot snapshot = {0};
 	_cleanup_plan_ struct plan plan = PLAN_EMPTY;
@@ -363,16 +399,35 @@ static int look(struct manager *m, struct fault *reterr)
 	wan = wan_view(m, &snapshot);
 	decide(&wan, &snapshot.candidates, &m->setup->settings, &m->setup->rules,
 	       now_usec(CLOCK_BOOTTIME), &m->memory, &decision);
-	r = make_plan(m->setup, &snapshot, &decision, &plan, &complaints);
+	remember_ppp(&m->setup->settings, &snapshot, &m->ppp);
+	r = make_plan(m, &snapshot, without_map ? NULL : &decision, &plan, &complaints);
 	if (r < 0)
 		return fault_errno(reterr, r, "make a plan");
 	r = apply(m, &plan, reterr);
 	if (r < 0)
 		return r;
+	if (without_map) {
+		report_lines(m, &snapshot, &decision);
+		return 0;
+	}
 	backoff_reset(&m->backoff);
 	warn(m, &snapshot, &complaints);
 	report_decision(m, &snapshot, &decision);
 	return 0;
+}
+
+/* A PPPoE interface comes and goes while it is being set up: what failed on it is looked at once
+ * more. When MAP-E remains impossible, the other line carries what it can. */
+static int look_with_pppoe(struct manager *m, struct fault *reterr)
+{
+	int r = look(m, false, reterr);
+
+	if (r >= 0 || !m->setup->settings.pppoe.enabled)
+		return r;
+	r = look(m, false, reterr);
+	if (r < 0)
+		(void)look(m, true, NULL);
+	return r;
 }
 
 static void reconcile(struct manager *m)
@@ -381,7 +436,7 @@ static void reconcile(struct manager *m)
 
 	m->began_usec = now_usec(CLOCK_MONOTONIC);
 	sd_event_source_set_enabled(m->look, SD_EVENT_OFF);
-	if (look(m, &fault) < 0) {
+	if (look_with_pppoe(m, &fault) < 0) {
 		pace_looked(&m->pace, now_usec(CLOCK_MONOTONIC), false);
 		fail(m, &fault);
 		read_failed_events(m);
@@ -623,7 +678,7 @@ static void schedule(struct manager *m, bool news)
 	int enabled = SD_EVENT_OFF;
 
 	/* What the kernel refuses is not asked again at every event. */
-	if (m->report.state == STATE_FAILING)
+	if (m->report.state == STATE_FAILING && !(news && m->setup->settings.pppoe.enabled))
 		at_usec = MAX_OF(at_usec, m->pace.last_usec + PACE_NEWS_USEC);
 	sd_event_source_get_enabled(m->look, &enabled);
 	if (enabled != SD_EVENT_OFF && sd_event_source_get_time(m->look, &pending) >= 0 &&

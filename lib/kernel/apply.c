@@ -157,6 +157,18 @@ static bool same_mapping(const struct nat_plan *a, const struct nat_plan *b)
 	       portset_equal(&a->ports, &b->ports);
 }
 
+/* Connections of the PPPoE session before, which had another address: the forwarded ones would
+ * keep it for as long as somebody in the LAN goes on sending. */
+static int forget_session(struct run *run, struct fault *reterr)
+{
+	const struct apply_nat *nat = &run->applier->nat;
+	struct in_addr old = run->have ? run->have->nat.pppoe.address : (struct in_addr){0};
+
+	if (old.s_addr == 0 || old.s_addr == run->want->nat.pppoe.address.s_addr)
+		return 0;
+	return nat->forget(nat->userdata, old, &run->want->nat, reterr);
+}
+
 /* While the gate is closed: flows that began under the old mapping would keep it for life. */
 static int forget_connections(struct run *run, struct fault *reterr)
 {
@@ -168,6 +180,10 @@ static int forget_connections(struct run *run, struct fault *reterr)
 
 	if (!nat->forget)
 		return 0;
+	r = forget_session(run, reterr);
+	if (r < 0)
+		return r;
+	changed += r > 0;
 	if (run->have && run->have->nat.map && !same_mapping(&run->have->nat, want)) {
 		forgotten = run->have->nat.address.addr;
 		r = nat->forget(nat->userdata, forgotten, want, reterr);

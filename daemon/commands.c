@@ -12,6 +12,7 @@
 #include "daemon/import.h"
 #include "daemon/machine.h"
 #include "daemon/paint.h"
+#include "daemon/probe.h"
 #include "daemon/query.h"
 #include "daemon/setup.h"
 #include "lib/config/config.h"
@@ -209,14 +210,46 @@ int command_status(const struct options *options)
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/* 0 when every port answered, 1 when not. */
+static int probe(const struct doctor_facts *facts, const struct probe_target *target)
+{
+	_cleanup_(probe_done) struct probe_result result = {0};
+	_cleanup_text_ struct text out = TEXT_INIT;
+	struct fault fault;
+
+	if (facts->decision.choice.verdict != VERDICT_CHOSEN || !facts->tunnel_found) {
+		fprintf(stderr, "maped: nothing to probe: MAP-E is not up\n");
+		return 1;
+	}
+	if (probe_run(&facts->decision.choice.params, facts->settings->map.tunnel, target, &result,
+		      &fault) < 0) {
+		fprintf(stderr, "maped: %s\n", fault.text);
+		return 1;
+	}
+	probe_print(&result, &out);
+	fputs(text_get(&out), stdout);
+	return !probe_is_whole(&result);
+}
+
 int command_doctor(const struct options *options)
 {
 	_cleanup_(doctor_facts_done) struct doctor_facts facts = {0};
 	_cleanup_setup_ struct setup setup = {0};
 	_cleanup_text_ struct text out = TEXT_INIT;
+	struct probe_target target;
 	struct findings findings;
 	struct fault fault;
+	int failed = 0;
 
+	if (options->probe && probe_target_parse(options->probe, &target) < 0) {
+		fprintf(stderr, "maped: --probe %s: not an IPv4 address, or ADDRESS:PORT\n",
+			options->probe);
+		return 2;
+	}
+	if (options->probe && geteuid() != 0) {
+		fprintf(stderr, "maped: --probe needs root\n");
+		return EXIT_FAILURE;
+	}
 	if (load(config_file_if_any(options), &setup) < 0)
 		return EXIT_FAILURE;
 	if (doctor_facts_gather(&setup, &facts, &fault) < 0) {
@@ -228,5 +261,8 @@ int command_doctor(const struct options *options)
 	doctor_judge(&facts, &findings);
 	doctor_print(&findings, paint_wanted(STDOUT_FILENO), &out);
 	fputs(text_get(&out), stdout);
-	return findings.count > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	fflush(stdout);
+	if (options->probe)
+		failed = probe(&facts, &target);
+	return findings.count > 0 || failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -24,7 +24,7 @@
 #define ANSWER_USEC ((uint64_t)60000000)
 #define END_USEC    ((uint64_t)2000000)
 /* A restart of firewalld is no trouble worth a word. */
-#define RESTART_USEC ((uint64_t)10000000)
+#define RESTART_USEC ((uint64_t)30000000)
 
 #define SENTENCE_MAX 256
 

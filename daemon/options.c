@@ -17,6 +17,7 @@ enum {
 	OPTION_JSON,
 	OPTION_WATCH,
 	OPTION_DOCTOR,
+	OPTION_PROBE,
 	OPTION_REMOVE,
 	OPTION_IMPORT_S46,
 	OPTION_INTERFACE_ID,
@@ -35,6 +36,7 @@ static const struct option long_options[] = {
 	{"import-s46", required_argument, NULL, OPTION_IMPORT_S46},
 	{"interface-id", required_argument, NULL, OPTION_INTERFACE_ID},
 	{"doctor", no_argument, NULL, OPTION_DOCTOR},
+	{"probe", required_argument, NULL, OPTION_PROBE},
 	{"remove", no_argument, NULL, OPTION_REMOVE},
 	{"help", no_argument, NULL, OPTION_HELP},
 	{"version", no_argument, NULL, OPTION_VERSION},
@@ -51,6 +53,7 @@ void options_help(void)
 	       "  --config FILE          read FILE instead of /etc/maped.conf\n"
 	       "  --status [--json]      what the running maped is doing; --watch repeats it\n"
 	       "  --doctor               what keeps MAP-E from working here, and what mends it\n"
+	       "    --probe ADDRESS[:PORT]  and whether every port works, towards this host\n"
 	       "  --check-config         check the configuration: FILE:LINE: what is wrong\n"
 	       "  --calc PREFIX          the MAP-E parameters of an IPv6 prefix\n"
 	       "  --print-plan [PREFIX]  what maped would set up, for PREFIX or for this line\n"
@@ -137,6 +140,9 @@ static int take_option(struct options *options, int option, char *argv[])
 		return 0;
 	case OPTION_DOCTOR:
 		return set_command(options, COMMAND_DOCTOR);
+	case OPTION_PROBE:
+		options->probe = optarg;
+		return 0;
 	case OPTION_REMOVE:
 		return set_command(options, COMMAND_REMOVE);
 	case OPTION_HELP:
@@ -170,6 +176,10 @@ int options_parse(int argc, char *argv[], struct options *ret)
 	}
 	if ((options.json || options.watch) && options.command != COMMAND_STATUS) {
 		fprintf(stderr, "maped: --json and --watch go with --status\n");
+		return -EINVAL;
+	}
+	if (options.probe && options.command != COMMAND_DOCTOR) {
+		fprintf(stderr, "maped: --probe goes with --doctor\n");
 		return -EINVAL;
 	}
 	if (options.iid_format && options.command != COMMAND_IMPORT_S46) {

@@ -22,6 +22,7 @@ struct options {
 	const char *config_file; /* NULL = not given */
 	const char *argument;    /* PREFIX of --calc and --print-plan (may be NULL), HEX */
 	const char *iid_format;  /* with --import-s46; NULL = not given */
+	const char *probe;       /* with --doctor; NULL = not given */
 	bool json, watch;        /* with --status */
 };
 

@@ -350,7 +350,7 @@ static void test_delegated_prefixes(void **state)
 
 static const char *wan_of(struct rtnl *nl, const char *wan)
 {
-	const struct snapshot_query query = {.wan = wan, .tunnel = "map0", .ppp = ""};
+	const struct snapshot_query query = {.wan = wan, .tunnel = "map0", .ppp = "ppp0"};
 	static struct snapshot snapshot;
 	struct fault fault = {0};
 
@@ -368,6 +368,8 @@ static void test_wan_by_default_route(void **state)
 	assert_string_equal(wan_of(nl, ""), "none");
 	sh("ip -6 route add default dev map0 metric 1");
 	assert_string_equal(wan_of(nl, ""), "none");
+	sh("ip link add ppp0 type veth peer name acfar && ip link set ppp0 up && ip link set acfar "
+	   "up && ip -6 route add default dev ppp0 metric 2");
 	sh("ip -6 route add default via fe80::1 dev host metric 2048");
 	assert_string_equal(wan_of(nl, ""), "host");
 	sh("ip -6 route add default via fe80::1 dev wan metric 512 proto ra expires 1800");

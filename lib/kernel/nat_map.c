@@ -544,7 +544,8 @@ static void clamp_mss(struct nft_chain *chain, const struct nat_plan *plan)
 	nft_write_mss(rule, 0);
 }
 
-/* tcp flags & rst != 0 update @map_tcp_closing { ct reply ip saddr . ... timeout 11s } */
+/* update @map_tcp_closing { ct reply ip saddr . ct reply proto-src . ct reply proto-dst timeout 11s
+ * } */
 static void remember_closing(struct nft_chain *chain, uint8_t flag, uint64_t timeout,
 			     const char *comment)
 {
@@ -558,19 +559,28 @@ static void remember_closing(struct nft_chain *chain, uint8_t flag, uint64_t tim
 	nft_learn(rule, tcp.closing, NFT_LEARN_UPDATE, CONNECTION, NFT_NO_DATA, timeout);
 }
 
-/* SYN, FIN and RST only; the chain of either direction. */
-static void describe_tcp_edges(struct nft_table *table, const struct nat_plan *plan)
+static void describe_leave_tcp(struct nft_table *table, const struct nat_plan *plan)
 {
 	struct nft_chain *chain = nft_add_chain(
-		table, "map_tcp_edges", "connections that begin or end", NFT_CHAIN_PLAIN, 0, 0);
+		table, "map_leave_tcp", "connections that begin or end", NFT_CHAIN_PLAIN, 0, 0);
+	struct nft_chain *syn = nft_add_chain(table, "map_leave_syn", NULL, NFT_CHAIN_PLAIN, 0, 0);
+	struct nft_rule *rule = nft_add_rule(chain, "most packets do neither");
 
-	clamp_mss(chain, plan);
+	is_protocol(rule, IPPROTO_TCP);
+	tcp_flags(rule, FLAG_FIN | FLAG_SYN | FLAG_RST, NFT_CMP_EQ);
+	nft_accept(rule);
+	rule = nft_add_rule(chain, NULL);
+	is_protocol(rule, IPPROTO_TCP);
+	tcp_flags(rule, FLAG_SYN, NFT_CMP_NEQ);
+	nft_goto(rule, "map_leave_syn");
 	if (!portset_is_whole(&plan->ports)) {
 		remember_closing(chain, FLAG_FIN, TIME_WAIT_MS,
 				 "conntrack keeps the ports of ended connections for a while");
 		remember_closing(chain, FLAG_RST, CLOSE_MS, NULL);
 	}
 	nft_accept(nft_add_rule(chain, NULL));
+	clamp_mss(syn, plan);
+	nft_accept(nft_add_rule(syn, NULL));
 }
 
 /* Where the LAN endpoint of a UDP packet that has left NAT stands in conntrack. */
@@ -590,7 +600,6 @@ static void learn_filtering(struct nft_chain *chain, enum nat_filtering filterin
 	rule = nft_add_rule(chain, NULL);
 	if (only_direction)
 		ct_direction(rule, direction);
-	is_ipv4(rule);
 	load_l4(rule, L4_SPORT, 4);
 	if (filtering == FILTERING_ADDRESS_DEPENDENT)
 		load_daddr(rule, 5);
@@ -741,36 +750,30 @@ static void describe_leave_icmp(struct nft_table *table, const struct nat_plan *
 	nft_accept(nft_add_rule(chain, NULL));
 }
 
+/* tcp sport >= 1024 tcp sport & 0x03f0 == 0x0290 goto map_leave_tcp */
+static void ours_of(struct nft_chain *chain, const struct nat_plan *plan, uint8_t protocol,
+		    const char *to)
+{
+	struct nft_rule *rule = nft_add_rule(chain, NULL);
+
+	is_protocol(rule, protocol);
+	if (!portset_is_whole(&plan->ports)) {
+		load_l4(rule, L4_SPORT, 0);
+		is_own_port(rule, &plan->ports);
+	}
+	nft_goto(rule, to);
+}
+
 /* What nearly every packet into the tunnel meets, whatever interface it leaves by: a right source
  * is right everywhere. */
 static void describe_ours(struct nft_table *table, const struct nat_plan *plan)
 {
-	bool whole = portset_is_whole(&plan->ports);
 	struct nft_chain *chain = nft_add_chain(
 		table, "map_ours", "packets with our source address", NFT_CHAIN_PLAIN, 0, 0);
-	struct nft_rule *rule = nft_add_rule(chain, "TCP on its way");
+	struct nft_rule *rule;
 
-	is_protocol(rule, IPPROTO_TCP);
-	if (!whole) {
-		load_l4(rule, L4_SPORT, 0);
-		is_own_port(rule, &plan->ports);
-	}
-	tcp_flags(rule, FLAG_FIN | FLAG_SYN | FLAG_RST, NFT_CMP_EQ);
-	nft_accept(rule);
-	rule = nft_add_rule(chain, NULL);
-	is_protocol(rule, IPPROTO_UDP);
-	if (!whole) {
-		load_l4(rule, L4_SPORT, 0);
-		is_own_port(rule, &plan->ports);
-	}
-	nft_goto(rule, "map_leave_udp");
-	rule = nft_add_rule(chain, NULL);
-	is_protocol(rule, IPPROTO_TCP);
-	if (!whole) {
-		load_l4(rule, L4_SPORT, 0);
-		is_own_port(rule, &plan->ports);
-	}
-	nft_goto(rule, "map_tcp_edges");
+	ours_of(chain, plan, IPPROTO_TCP, "map_leave_tcp");
+	ours_of(chain, plan, IPPROTO_UDP, "map_leave_udp");
 	rule = nft_add_rule(chain, NULL);
 	leaving_by(rule, plan->tunnel);
 	nft_goto(rule, "map_leave");
@@ -782,7 +785,7 @@ static void describe_leave(struct nft_table *table, const struct nat_plan *plan)
 	struct nft_chain *chain;
 	struct nft_rule *rule;
 
-	describe_tcp_edges(table, plan);
+	describe_leave_tcp(table, plan);
 	describe_leave_udp(table, plan);
 	describe_leave_icmp(table, plan);
 	describe_ours(table, plan);

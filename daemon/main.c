@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,7 +11,11 @@ static int run(const struct options *options)
 {
 	_cleanup_(manager_free_p) struct manager *manager = NULL;
 
-	if (manager_new(options->config_file, &manager) < 0)
+	int r = manager_new(options->config_file, &manager);
+
+	if (r == -ENOMEM)
+		fputs("maped: out of memory\n", stderr);
+	if (r < 0)
 		return EXIT_FAILURE;
 	return manager_run(manager) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -78,3 +78,8 @@ char *text_take(struct text *text)
 	text_done(text);
 	return data;
 }
+
+char *text_next_line(struct text *text, char **rest)
+{
+	return text->data ? strtok_r(*rest ? NULL : text->data, "\n", rest) : NULL;
+}

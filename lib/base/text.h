@@ -32,3 +32,7 @@ const char *text_get(const struct text *text);
 
 /* Hands the string to the caller, who frees it. NULL when an allocation had failed. */
 char *text_take(struct text *text);
+
+/* Cuts the text into its lines, one at each call; NULL after the last. *rest is NULL before the
+ * first call. A text that could not be built for want of memory has no lines. */
+char *text_next_line(struct text *text, char **rest);

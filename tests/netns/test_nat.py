@@ -60,6 +60,7 @@ def one_destination(kind, ports):
 def steady_state(lab):
     """95 % of 240 ports busy; ten flows a second end at random and ten begin."""
     lab.fresh(ports=240)
+    lab.sysctl("net.netfilter.nf_conntrack_udp_timeout=300")  # they end when the test says so
     living, fresh, lost = [], iter(endpoints(5000)), 0
     while len(living) < 228:
         host, port = next(fresh)
@@ -72,6 +73,7 @@ def steady_state(lab):
         host, port = next(fresh)
         lost += len(lab.out(udp(host, port, SERVER, 53))) != 1
         living.append((host, port))
+    lab.sysctl("net.netfilter.nf_conntrack_udp_timeout=30")
     require(lost == 0, f"{lost} of 120 new flows were lost")
 
 

@@ -42,7 +42,7 @@ check tcp-narrow-lan on lan3 python3 -B "$lab/probe" tcp $SERVER --size 100000
 for how in "udp" "icmp -I" "tcp -T -p 80"; do
   read -r name options <<<"$how"
   # shellcheck disable=SC2086 # a list of options
-  hops=$(on lan1 traceroute -n -q 1 -w 3 -m 6 $options $SERVER | awk 'NR > 1 { print $2 }' | tr '\n' ' ')
+  hops=$(on lan1 traceroute -n -q 1 -w 8 -m 6 $options $SERVER | awk 'NR > 1 { print $2 }' | tr '\n' ' ')
   like "traceroute-$name" "^192\\.168\\.1\\.1 198\\.18\\.[0-9.]+ $SERVER $" "$hops"
 done
 check port-unreachable on lan1 python3 -c '

@@ -366,6 +366,16 @@ static void judge_firewalld(const struct doctor_facts *facts, struct findings *o
 		     "maped.conf, or bind it by hand",
 		     tunnel);
 	}
+	if (facts->wan_zone_open == PRESENCE_NO && facts->settings->forward_count > 0) {
+		snprintf(command, sizeof(command),
+			 "firewall-cmd --permanent --zone=%s --add-protocol=ipencap\n"
+			 "firewall-cmd --reload",
+			 facts->wan_zone);
+		find(out, SEVERITY_WARNING, "firewalld-wan", command,
+		     "firewalld lets in tunnelled packets on %s (zone %s) only as answers: port "
+		     "forwards stop working when the line has been quiet for ten minutes",
+		     facts->wan.name, facts->wan_zone);
+	}
 	for (size_t i = 0; i < facts->lan_count; i++)
 		if (!zone_was_judged(facts, i))
 			judge_policy(facts, &facts->lan[i], to, out);

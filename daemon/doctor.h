@@ -61,6 +61,8 @@ struct doctor_facts {
 	char zone[DOCTOR_WORD_MAX];            /* of the tunnel in firewalld, "" = none */
 	struct doctor_lan lan[DOCTOR_LAN_MAX]; /* only when firewalld runs */
 	size_t lan_count;
+	char wan_zone[DOCTOR_WORD_MAX]; /* of the WAN in firewalld, the default zone if none */
+	enum presence wan_zone_open;    /* lets in IPv4 in IPv6 that nobody asked for */
 	enum presence docker;
 	char duid[DOCTOR_WORD_MAX]; /* type of the DHCPv6 client's DUID, "" = not known */
 	uint64_t conntrack_count, conntrack_max; /* max 0 = not known */

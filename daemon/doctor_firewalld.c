@@ -198,6 +198,30 @@ static void judge_lan(sd_bus *bus, const char *default_zone, const char *to, str
 		lan->passes = any_policy_passes(bus, from, to);
 }
 
+/* Answers are let in as of a known connection; for what comes by itself the zone has to admit the
+ * protocol (4, which /etc/protocols calls ipencap), or everything. */
+static void ask_wan_zone(sd_bus *bus, const char *default_zone, struct doctor_facts *facts)
+{
+	_cleanup_message_ sd_bus_message *settings = NULL, *call = NULL, *reply = NULL;
+	struct passage passage;
+	int open;
+
+	if (!facts->snapshot.wan_found ||
+	    ask_text(bus, ".zone", "getZoneOfInterface", facts->snapshot.wan, facts->wan_zone) < 0)
+		return;
+	if (!facts->wan_zone[0])
+		snprintf(facts->wan_zone, sizeof(facts->wan_zone), "%s", default_zone);
+	if (ask(bus, ".zone", "getZoneSettings2", facts->wan_zone, &settings) < 0 ||
+	    read_passage(settings, "", "", &passage) < 0 ||
+	    sd_bus_message_new_method_call(bus, &call, FIREWALLD_NAME, FIREWALLD_PATH,
+					   FIREWALLD_NAME ".zone", "queryProtocol") < 0 ||
+	    sd_bus_message_append(call, "ss", facts->wan_zone, "ipencap") < 0 ||
+	    sd_bus_call(bus, call, 0, NULL, &reply) < 0 ||
+	    sd_bus_message_read(reply, "b", &open) < 0)
+		return;
+	facts->wan_zone_open = open || passage.accepts ? PRESENCE_YES : PRESENCE_NO;
+}
+
 void doctor_ask_firewalld(sd_bus *bus, struct doctor_facts *facts)
 {
 	char default_zone[DOCTOR_WORD_MAX];
@@ -212,6 +236,7 @@ void doctor_ask_firewalld(sd_bus *bus, struct doctor_facts *facts)
 		facts->firewalld = PRESENCE_UNKNOWN;
 		return;
 	}
+	ask_wan_zone(bus, default_zone, facts);
 	list_lan(facts);
 	for (size_t i = 0; i < facts->lan_count; i++)
 		judge_lan(bus, default_zone, facts->zone[0] ? facts->zone : default_zone,

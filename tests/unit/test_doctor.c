@@ -272,6 +272,15 @@ static void zone_refused(struct doctor_facts *facts)
 	snprintf(facts->zone, sizeof(facts->zone), "public");
 }
 
+static void wan_zone_closed(struct doctor_facts *facts)
+{
+	settings.forward_count = 1;
+	facts->firewalld = PRESENCE_YES;
+	snprintf(facts->zone, sizeof(facts->zone), "external");
+	snprintf(facts->wan_zone, sizeof(facts->wan_zone), "public");
+	facts->wan_zone_open = PRESENCE_NO;
+}
+
 static void firewalld_off(struct doctor_facts *facts)
 {
 	settings.firewalld.enabled = true;
@@ -320,6 +329,8 @@ static const struct {
 	{"networkmanager-tunnel", manager, SEVERITY_WARNING, "nmcli"},
 	{"firewalld-zone", firewalld, SEVERITY_WARNING, "--change-interface=map0"},
 	{"firewalld-zone", zone_refused, SEVERITY_PROBLEM, "zone public"},
+	{"firewalld-wan", wan_zone_closed, SEVERITY_WARNING,
+	 "--zone=public --add-protocol=ipencap"},
 	{"firewalld-not-running", firewalld_off, SEVERITY_WARNING, "enable --now firewalld"},
 	{"firewalld-policy", no_policy, SEVERITY_PROBLEM, "--add-ingress-zone work"},
 	{"firewalld-policy", lan_without_zone, SEVERITY_PROBLEM,

@@ -50,29 +50,6 @@ static uint64_t now_usec(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-int probe_target_parse(const char *word, struct probe_target *ret)
-{
-	struct probe_target target = {.port = PROBE_PORT_DEFAULT};
-	const char *colon = strchr(word, ':');
-	char address[INET_ADDRSTRLEN], *end;
-	size_t length = colon ? (size_t)(colon - word) : strlen(word);
-	unsigned long port;
-
-	if (length >= sizeof(address))
-		return -EINVAL;
-	snprintf(address, sizeof(address), "%.*s", (int)length, word);
-	if (inet_pton(AF_INET, address, &target.address) != 1)
-		return -EINVAL;
-	if (colon) {
-		port = strtoul(colon + 1, &end, 10);
-		if (colon[1] < '0' || colon[1] > '9' || *end || port < 1 || port > UINT16_MAX)
-			return -EINVAL;
-		target.port = (uint16_t)port;
-	}
-	*ret = target;
-	return 0;
-}
-
 /* ---- connections ------------------------------------------------------------------------- */
 
 static int allow_files(unsigned int count)
@@ -323,10 +300,4 @@ int probe_run(const struct map_params *params, const char *tunnel,
 	*ret = result;
 	result.seen = NULL;
 	return 0;
-}
-
-void probe_done(struct probe_result *result)
-{
-	free(result->seen);
-	result->seen = NULL;
 }

@@ -1,10 +1,41 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The pure part of probe.h: what is asked for, and what is said. */
 #include <arpa/inet.h>
-#include <inttypes.h>
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/probe.h"
+
+int probe_target_parse(const char *word, struct probe_target *ret)
+{
+	struct probe_target target = {.port = PROBE_PORT_DEFAULT};
+	const char *colon = strchr(word, ':');
+	char address[INET_ADDRSTRLEN], *end;
+	size_t length = colon ? (size_t)(colon - word) : strlen(word);
+	unsigned long port;
+
+	if (length >= sizeof(address))
+		return -EINVAL;
+	snprintf(address, sizeof(address), "%.*s", (int)length, word);
+	if (inet_pton(AF_INET, address, &target.address) != 1)
+		return -EINVAL;
+	if (colon) {
+		port = strtoul(colon + 1, &end, 10);
+		if (colon[1] < '0' || colon[1] > '9' || *end || port < 1 || port > UINT16_MAX)
+			return -EINVAL;
+		target.port = (uint16_t)port;
+	}
+	*ret = target;
+	return 0;
+}
+
+void probe_done(struct probe_result *result)
+{
+	free(result->seen);
+	result->seen = NULL;
+}
 
 struct block {
 	unsigned int size, tried, answered;

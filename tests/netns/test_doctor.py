@@ -3,6 +3,7 @@
 """maped --doctor in network namespaces: each finding that a namespace can provoke, found alone, with its command tried; and the
 probe, with a far end that watches every port."""
 import os
+import pty
 import re
 import select
 import socket
@@ -88,10 +89,33 @@ def healthy(box):
     same(answer.text, "nothing found that keeps MAP-E from working\n", "said")
 
 
+def on_terminal(box, environment, *arguments):
+    """What the program writes to a terminal."""
+    master, slave = pty.openpty()
+    with box.router.inside():
+        process = subprocess.Popen([box.program, "--config", box.maped.config, *arguments], stdout=slave, stderr=slave,
+                                   env={**box.maped.environment, **environment})
+    os.close(slave)
+    seen = b""
+    while True:
+        try:
+            seen += os.read(master, 4096)
+        except OSError:  # EIO: the other end is closed
+            break
+    os.close(master)
+    process.wait()
+    return seen.decode()
+
+
 @scenario.scenario
-def nobody_sees_colours_in_a_file(box):
-    start(box)
-    need("\033" not in doctor(box).text, "colours")
+def colours_on_terminals_that_want_them(box):
+    start(box, WAN + EXISTING % "mtu = 1400;")
+    plain = {"TERM": "xterm", "NO_COLOR": ""}
+    for arguments, coloured in ((("--doctor",), "\033[33mwarning\033[0m [tunnel-mtu]"), (("--status",), "state: \033[32mup\033[0m")):
+        need(coloured in on_terminal(box, plain, *arguments), "no colours: %s", on_terminal(box, plain, *arguments))
+        for environment in ({"TERM": "xterm", "NO_COLOR": "1"}, {"TERM": "dumb", "NO_COLOR": ""}):
+            need("\033" not in on_terminal(box, environment, *arguments), "colours with %s", environment)
+    need("\033" not in doctor(box).text + box.maped.ask().stdout, "colours in a file")
 
 
 @scenario.scenario

@@ -151,6 +151,8 @@ class Notify:
         self.socket.close()
 
     def read(self, timeout=0):
+        if self.socket.fileno() < 0:
+            return
         if timeout:
             select.select([self.socket], [], [], timeout)
         with contextlib.suppress(BlockingIOError):

@@ -8,7 +8,7 @@ set -eu
 line() {
   local name=$1 ipv4 psid ce relay ports link seen
   read -r ipv4 psid ce relay ports <<<"$(map_of "$2")"
-  check "$name-up" up 8 "$ipv4"
+  check "$name-up" up 20 "$ipv4"
   like "$name-status" "PSID ${psid}[, ].*$ports ports.*$ce.*$relay.*wan0" "$(status_text)"
   link=$(ip -d link show map0 2>&1)
   like "$name-tunnel" "mtu 1460 .*ip6tnl ipip6 remote $relay local $ce .*encaplimit none" "$(tr '\n' ' ' <<<"$link")"
@@ -86,7 +86,7 @@ map = { rules = ( { ipv6_prefix = "2001:db8:4000::/48"; ipv4_prefix = "198.51.10
                     psid_offset = 6; br = "2001:db8:ffff::1"; interface_id = "rfc7597"; } ); };
 CONF
 maped_start
-check whole-address-up up 8 198.51.100.33
+check whole-address-up up 20 198.51.100.33
 check whole-address-udp lan udp $SERVER
 same whole-address-source 198.51.100.33 "$(lan whoami $SERVER | cut -d' ' -f1)"
 no_violations whole-address-br

@@ -10,21 +10,21 @@ metric_is() { ip -4 route show default | grep -q "dev map0.*metric $1"; }
 
 wan_ra $OCN_A
 with_defaults maped_start
-check reload-start up 8 153.240.18.52
+check reload-start up 20 153.240.18.52
 pid=$(systemctl show -p MainPID --value maped)
 job flow lan1 python3 -B "$lab/probe" flow $SERVER "$state/flow"
 sleep 1
 
 default_config | sed 's/provider = "auto";/provider = "auto"; mtu = 1400;/' >"$config"
 check reload-systemctl systemctl reload maped
-check reload-took-it soon 3 mtu_is 1400
+check reload-took-it soon 15 mtu_is 1400
 
 # Saved by an editor that writes in place, and by one that renames: no signal at all
 default_config | sed 's/provider = "auto";/provider = "auto"; mtu = 1380;/' >"$config"
-check saved-in-place soon 5 mtu_is 1380
+check saved-in-place soon 15 mtu_is 1380
 default_config | sed 's/provider = "auto";/provider = "auto"; route_metric = 77;/' | write_config
-check saved-by-rename soon 5 metric_is 77
-check saved-by-rename-mtu soon 2 mtu_is 1460
+check saved-by-rename soon 15 metric_is 77
+check saved-by-rename-mtu soon 15 mtu_is 1460
 kill -HUP "$pid"
 sleep 0.5
 check sighup-alone systemctl -q is-active maped
@@ -44,7 +44,7 @@ systemctl reload maped || true
 check broken-reload-still-active systemctl -q is-active maped
 check broken-reload-still-works lan udp $SERVER
 with_defaults sleep 2
-check mended-file soon 5 status_is '^up[^;]*153\.240\.18\.52'
+check mended-file soon 15 status_is '^up[^;]*153\.240\.18\.52'
 check mended-file-status eval "! status_is 'maped[.]conf'"
 rm "$config"
 sleep 2
@@ -58,8 +58,8 @@ no_violations reload-br
 
 # Moved to another tunnel name: the old tunnel goes
 default_config | sed 's/provider = "auto";/provider = "auto"; tunnel = "mape9";/' | write_config
-check tunnel-renamed soon 5 eval '[ -e /sys/class/net/mape9 ] && [ ! -e /sys/class/net/map0 ]'
-check tunnel-renamed-works soon 5 lan udp $SERVER
+check tunnel-renamed soon 15 eval '[ -e /sys/class/net/mape9 ] && [ ! -e /sys/class/net/map0 ]'
+check tunnel-renamed-works soon 15 lan udp $SERVER
 maped_stop
 job_end flow
 wan_reset

@@ -57,7 +57,7 @@ assign_ra() {
 
 wan_ra $OCN_A
 with_defaults maped_start
-check renumber-start up 8 153.240.18.52
+check renumber-start up 20 153.240.18.52
 job flow lan1 python3 -B "$lab/probe" flow $SERVER "$state/flow"
 sleep 1
 moved renumber-withdrawn $OCN_A $V6PLUS with_withdrawal $OCN_A $V6PLUS

@@ -6,7 +6,7 @@ set -eu
 
 waiting() { # NAME PREFIX REGEX
   wan_ra "$2"
-  check "$1" soon 8 status_is "$3"
+  check "$1" soon 15 status_is "$3"
   note "$(status_text)"
   check "$1-no-tunnel" [ ! -e /sys/class/net/map0 ]
   check "$1-active" systemctl -q is-active maped
@@ -20,8 +20,8 @@ waiting ocn-without-map-e 2409:10:1234:5600 "2409.*OCN"
 wan_link
 waiting no-rule 2001:db8:9999:5600 "(no|No) rule"
 wan_ra $OCN_A
-check contract-starts up 8 153.240.18.52
-check contract-starts-works soon 5 lan udp $SERVER
+check contract-starts up 20 153.240.18.52
+check contract-starts-works soon 15 lan udp $SERVER
 check status-shows-it eval 'systemctl status --no-pager maped | grep -qE "Status: \"up: ocn 153\.240\.18\.52, PSID 41"'
 like status-line '^up: ocn 153\.240\.18\.52, PSID 41, 1008 ports in 63 blocks; CE 2400:4050:48d:2900:99:f012:3400:2900 -> BR 2001:380:a120::9 on wan0' "$(status_text)"
 check calc-agrees eval 'maped --calc 2400:4050:48d:2900::/56 | grep -q "^ce_address=2400:4050:48d:2900:99:f012:3400:2900$"'

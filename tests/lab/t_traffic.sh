@@ -6,7 +6,7 @@ set -eu
 
 wan_ra $OCN_A
 with_defaults maped_start
-check traffic-up up 8 153.240.18.52
+check traffic-up up 20 153.240.18.52
 
 check ping on lan1 ping -q -c 3 -i 0.2 -W 2 $SERVER
 check ping-1432 on lan1 ping -q -c 2 -i 0.2 -W 2 -M 'do' -s 1432 $SERVER

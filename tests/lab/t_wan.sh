@@ -6,7 +6,7 @@ set -eu
 
 back() { # NAME SECONDS
   check "$1-up" up "$2" 153.240.18.52
-  check "$1-works" soon 8 lan udp $SERVER
+  check "$1-works" soon 15 lan udp $SERVER
 }
 
 ip link del wan0
@@ -15,13 +15,13 @@ check no-wan-active systemctl -q is-active maped
 like no-wan-status "wan0" "$(status_text)"
 check no-wan-no-tunnel [ ! -e /sys/class/net/map0 ]
 wan_link
-check no-prefix-says-so soon 5 status_is "^waiting.*(prefix|router)"
+check no-prefix-says-so soon 15 status_is "^waiting.*(prefix|router)"
 note "without a prefix: $(status_text)"
 wan_ra $OCN_A
-back wan-late 8
+back wan-late 20
 
 ip link set wan0 down
-check wan-down-says-so soon 5 eval '! status_is "^up"'
+check wan-down-says-so soon 15 eval '! status_is "^up"'
 like wan-down-says-why "^waiting.*wan0" "$(status_text)"
 note "WAN down: $(status_text)"
 ip link set wan0 up
@@ -39,7 +39,7 @@ back carrier-lost-and-back 20
 
 job_end ra
 ip link del wan0
-check wan-deleted-says-so soon 5 eval '! status_is "^up"'
+check wan-deleted-says-so soon 15 eval '! status_is "^up"'
 note "WAN deleted: $(status_text)"
 sleep 1
 wan_link
@@ -49,7 +49,7 @@ same wan-recreated-tunnel-parent "map0@wan0" "$(ip -br link show map0 | cut -d' 
 
 ip link set wan0 down
 ip link set wan0 name wan9
-check wan-renamed-says-so soon 5 status_is "wan0"
+check wan-renamed-says-so soon 15 status_is "wan0"
 ip link set wan9 name wan0
 ip link set wan0 up
 ip addr replace $WAN_LINK_LOCAL/64 dev wan0 nodad
@@ -60,7 +60,7 @@ write_config <<'CONF'
 lan = { interfaces = [ "br0" ]; };
 CONF
 maped_start
-back auto-interface 15
+back auto-interface 20
 like auto-interface-name "wan0" "$(status_text)"
 no_violations wan-br
 maped_stop
@@ -68,7 +68,7 @@ maped_stop
 # An empty file works on an OCN or v6plus line
 write_config </dev/null
 maped_start
-check empty-file up 15 153.240.18.52
+check empty-file up 20 153.240.18.52
 check empty-file-udp lan udp $SERVER
 maped_stop
 wan_reset

@@ -15,10 +15,15 @@
 #include "lib/base/macro.h"
 #include "lib/kernel/conntrack.h"
 
-/* Ten connections every 20 ms: far below what any host takes for a flood. */
+/* Ten connections every 20 ms: far below what any host takes for a flood. And no more than WINDOW
+ * that wait for their first answer, so that a slow line is not overrun; one that has waited for
+ * AGE is silent and counts no more. */
 #define BURST         10
 #define PAUSE_MS      20
-#define PATIENCE_USEC ((uint64_t)5000000) /* two retransmissions of a SYN: after 1 s and 3 s */
+#define WINDOW        64
+#define AGE_USEC      ((uint64_t)300000)
+#define PATIENCE_USEC ((uint64_t)5000000)  /* two retransmissions of a SYN: after 1 s and 3 s */
+#define END_USEC      ((uint64_t)20000000) /* however slowly they come in */
 #define OTHER_FILES   64
 #define BIND_TRIES    64
 #define WHOLE_FLOWS   1008 /* of 65536 ports, when the address is not shared */
@@ -26,6 +31,7 @@
 struct flow {
 	int fd;
 	uint16_t local; /* source port before translation */
+	uint64_t opened_usec;
 	bool settled, answered, accepted;
 };
 
@@ -37,9 +43,11 @@ struct probe {
 	int epoll;
 	struct flow *flows;
 	unsigned int count, opened, settled;
-	bool *mapped; /* by flow: connection tracking told its port */
-	int *flow_of; /* by local port, -1 = none */
-	int *port_of; /* by flow: index of its port in the set, -1 = none */
+	unsigned int aged;      /* flows before this one have waited for AGE */
+	uint64_t progress_usec; /* when the last one was settled */
+	bool *mapped;           /* by flow: connection tracking told its port */
+	int *flow_of;           /* by local port, -1 = none */
+	int *port_of;           /* by flow: index of its port in the set, -1 = none */
 };
 
 static uint64_t now_usec(void)
@@ -118,13 +126,29 @@ static int open_flow(const struct probe *probe, const char *tunnel, struct flow 
 		return fd;
 	if (connect(fd, (const struct sockaddr *)&to, sizeof(to)) < 0 && errno != EINPROGRESS)
 		return -errno;
-	*ret = (struct flow){.fd = TAKE_FD(fd), .local = local};
+	*ret = (struct flow){.fd = TAKE_FD(fd), .local = local, .opened_usec = now_usec()};
 	return 0;
+}
+
+static unsigned int count_waiting(struct probe *probe)
+{
+	uint64_t now = now_usec();
+	unsigned int waiting = 0;
+
+	while (probe->aged < probe->opened &&
+	       probe->flows[probe->aged].opened_usec + AGE_USEC < now)
+		probe->aged++;
+	for (unsigned int i = probe->aged; i < probe->opened; i++)
+		waiting += !probe->flows[i].settled;
+	return waiting;
 }
 
 static int open_burst(struct probe *probe, const char *tunnel, struct fault *reterr)
 {
-	for (unsigned int i = 0; i < BURST && probe->opened < probe->count; i++) {
+	unsigned int waiting = count_waiting(probe);
+
+	for (unsigned int i = 0; i < BURST && waiting + i < WINDOW && probe->opened < probe->count;
+	     i++) {
 		struct flow *flow = &probe->flows[probe->opened];
 		struct epoll_event event = {.events = EPOLLOUT, .data.u32 = probe->opened};
 		int r = open_flow(probe, tunnel, flow);
@@ -155,6 +179,7 @@ static void settle(struct probe *probe, struct flow *flow)
 	flow->accepted = error == 0;
 	flow->answered = error == 0 || error == ECONNREFUSED;
 	probe->settled++;
+	probe->progress_usec = now_usec();
 	epoll_ctl(probe->epoll, EPOLL_CTL_DEL, flow->fd, NULL);
 }
 
@@ -208,8 +233,10 @@ static int run(struct probe *probe, const char *tunnel, struct fault *reterr)
 		for (uint64_t now = now_usec(); now < next; now = now_usec())
 			wait_for_answers(probe, (int)((next - now) / 1000) + 1);
 	}
-	end = now_usec() + PATIENCE_USEC;
-	while (probe->settled < probe->opened && now_usec() < end)
+	probe->progress_usec = now_usec();
+	end = probe->progress_usec + END_USEC;
+	while (probe->settled < probe->opened && now_usec() < end &&
+	       now_usec() < probe->progress_usec + PATIENCE_USEC)
 		wait_for_answers(probe, 50);
 	return read_ports(probe, reterr);
 }

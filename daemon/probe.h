@@ -6,8 +6,9 @@
  * which port. A port works when something came back. The host has to accept: connection tracking
  * forgets what is refused at once (nf_conntrack_proto_tcp.c), and with it the port.
  *
- * Bounded: at most PROBE_FLOWS_MAX connections, not faster than 500 a second, and 5 seconds of
- * patience behind the last. They are reset at the end, which frees the ports within seconds.
+ * Bounded: at most PROBE_FLOWS_MAX connections, not faster than 500 a second, no more than 64 of
+ * them without their first answer, and 5 seconds of patience (20 while answers keep coming) behind
+ * the last. They are reset at the end, which frees the ports within seconds.
  */
 #pragma once
 
@@ -48,8 +49,8 @@ struct probe_result {
 	uint64_t took_usec;
 };
 
-/* Needs root. Prints nothing; takes up to 15 s. 0 or negative errno; ret is the caller's to free
- * with probe_done(). */
+/* Needs root. Prints nothing; takes up to half a minute. 0 or negative errno; ret is the caller's
+ * to free with probe_done(). */
 int probe_run(const struct map_params *params, const char *tunnel,
 	      const struct probe_target *target, struct probe_result *ret, struct fault *reterr);
 void probe_done(struct probe_result *result);

@@ -294,6 +294,13 @@ class Maped:
         except (OSError, IndexError):
             return 0
 
+    def waited_itself(self):
+        """The same of the process alone, since it began."""
+        try:
+            return int(self.proc("schedstat").split()[1]) / 1e9
+        except (OSError, IndexError):
+            return 0
+
     def has_read_everything(self):
         """No event waits in a netlink socket of the process."""
         with open("/proc/%d/net/netlink" % self.pid) as file:

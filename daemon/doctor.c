@@ -5,18 +5,15 @@
 #include <inttypes.h>
 #include <linux/ip6_tunnel.h>
 #include <linux/netfilter.h>
-#include <linux/netfilter_ipv4.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "daemon/paint.h"
 #include "lib/base/macro.h"
+#include "lib/kernel/nat.h"
 
-/* Of our source NAT (lib/kernel/nat.c). A foreign chain before it binds flows before ours sees
- * them; at the same place the one that was registered first does (net/netfilter/core.c). */
-#define OUR_SRCNAT_PRIORITY NF_IP_PRI_NAT_SRC
-#define CONNTRACK_FULL      90 /* percent */
+#define CONNTRACK_FULL 90 /* percent */
 /* So many packets without one answer are no accident. */
 #define UNANSWERED_PACKETS 20
 
@@ -155,8 +152,10 @@ static void judge_line(const struct doctor_facts *facts, struct findings *out)
 		     inet_ntop(AF_INET6, &choice->params.ce, ce, sizeof(ce)));
 	if (facts->duid[0] && strcmp(facts->duid, "link-layer") != 0)
 		find(out, SEVERITY_WARNING, "duid-type",
-		     "printf '[DHCPv6]\\nDUIDType=link-layer\\n' "
-		     ">/etc/systemd/networkd.conf.d/duid.conf\n"
+		     "d=/etc/systemd/networkd.conf.d/duid.conf\n"
+		     "mkdir -p ${d%/*}\n"
+		     "echo '[DHCPv6]' >$d\n"
+		     "echo DUIDType=link-layer >>$d\n"
 		     "systemctl restart systemd-networkd",
 		     "the DHCPv6 client uses a DUID of type %s; NTT answers only type link-layer "
 		     "(DUID-LL; in dhcpcd.conf: duid ll)",
@@ -234,15 +233,17 @@ static const char *family_name(uint8_t family)
 	return family == NFPROTO_INET ? "inet" : "ip";
 }
 
-/* docker's MASQUERADE, like every rule of iptables -t nat, is in a chain of priority 100. */
+/* A foreign chain before ours binds connections before ours sees them; of two at the same place the
+ * one registered last is asked first (nf_hook_entries_grow() in net/netfilter/core.c). iptables -t
+ * nat, docker's MASQUERADE among it, comes behind us at 100, firewalld at 110. */
 static void judge_foreign_nat(const struct nft_survey_chain *chain, const char *tunnel,
 			      struct findings *out)
 {
-	bool same = chain->priority == OUR_SRCNAT_PRIORITY;
+	bool same = chain->priority == NAT_PRIORITY_SRC;
 	char command[200];
 
 	if (!chain->nat || !chain->translates || chain->hook != NF_INET_POST_ROUTING ||
-	    chain->priority > OUR_SRCNAT_PRIORITY)
+	    chain->priority > NAT_PRIORITY_SRC)
 		return;
 	snprintf(command, sizeof(command), "nft -a list chain %s %s %s", family_name(chain->family),
 		 chain->table, chain->name);
@@ -251,7 +252,7 @@ static void judge_foreign_nat(const struct nft_survey_chain *chain, const char *
 	     "into %s that its rules match get ports that are not yours, and are dropped; let its "
 	     "rules leave out %s",
 	     family_name(chain->family), chain->table, chain->name,
-	     same ? "at the same place as" : "before", chain->priority, OUR_SRCNAT_PRIORITY, tunnel,
+	     same ? "at the same place as" : "before", chain->priority, NAT_PRIORITY_SRC, tunnel,
 	     tunnel);
 }
 
@@ -388,10 +389,11 @@ static void judge_programs(const struct doctor_facts *facts, struct findings *ou
 
 	if (facts->networkd == PRESENCE_YES && facts->networkd_spares_us == PRESENCE_NO)
 		find(out, SEVERITY_WARNING, "networkd-foreign",
-		     "mkdir -p /etc/systemd/networkd.conf.d\n"
-		     "printf '[Network]\\nManageForeignRoutes=no\\n"
-		     "ManageForeignRoutingPolicyRules=no\\n' "
-		     ">/etc/systemd/networkd.conf.d/95-maped.conf\n"
+		     "d=/etc/systemd/networkd.conf.d/95-maped.conf\n"
+		     "mkdir -p ${d%/*}\n"
+		     "echo '[Network]' >$d\n"
+		     "echo ManageForeignRoutes=no >>$d\n"
+		     "echo ManageForeignRoutingPolicyRules=no >>$d\n"
 		     "systemctl restart systemd-networkd",
 		     "systemd-networkd deletes routes and rules of other programs whenever it is "
 		     "restarted; maped repairs them, with a gap");

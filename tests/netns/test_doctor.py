@@ -295,22 +295,52 @@ def foreign_nat_at(box, priority, *names):
 
 @scenario.scenario
 def foreign_nat_before(box):
-    need("before maped does" in " ".join(foreign_nat_at(box, 90, "foreign-nat").text.split()), "not explained")
-
-
-@scenario.scenario
-def foreign_nat_at_the_same_place(box):
-    # where iptables -t nat and docker have theirs
-    answer = foreign_nat_at(box, 100, "foreign-nat")
+    answer = foreign_nat_at(box, 90, "foreign-nat")
+    need("before maped does" in " ".join(answer.text.split()), "not explained")
     need("nft -a list chain ip theirs post\n" in answer.commands, answer.commands)
     with box.router.inside():
         need("masquerade" in subprocess.run(answer.commands, shell=True, stdout=subprocess.PIPE, text=True).stdout, "command")
 
 
 @scenario.scenario
+def foreign_nat_at_the_same_place(box):
+    # the one that is registered last is asked first
+    need("at the same place" in " ".join(foreign_nat_at(box, 99, "foreign-nat").text.split()), "not explained")
+
+
+@scenario.scenario
 def foreign_nat_behind(box):
-    # where firewalld has its own
-    foreign_nat_at(box, 110)
+    # where iptables -t nat and docker have theirs (100), and firewalld (110)
+    foreign_nat_at(box, 100)
+    box.router.run("nft", "delete", "table", "ip", "theirs")
+    nft(box, "table ip theirs { chain post { type nat hook postrouting priority 110; oifname \"tun0\" masquerade; }; }")
+    finds(box)
+
+
+def probe_beside(box, priority):
+    """(Did every port answer, packets that the foreign rule saw)"""
+    start(box)
+    nft(box, "table ip theirs { chain post { type nat hook postrouting priority %d; oifname \"tun0\" counter masquerade; }; }" % priority)
+    far = FarEnd(box, OCN)
+    try:
+        answer = doctor(box, "--probe", SERVER)
+    finally:
+        far.close()
+    own = {port for first, last in port_ranges(box, OCN) for port in range(first, last + 1)}
+    need(far.ports <= own, "ports outside the set left: %s", sorted(far.ports - own)[:5])
+    return answer, int(re.search(r"packets (\d+)", box.router.run("nft", "list", "table", "ip", "theirs")).group(1))
+
+
+@scenario.scenario
+def what_is_said_of_foreign_nat_is_true(box):
+    answer, packets = probe_beside(box, 99)
+    need(packets > 1000 and answer.code == 1 and "[foreign-nat]" in answer.text, "it took %d packets: %s", packets, answer.text)
+
+
+@scenario.scenario
+def what_is_not_said_of_foreign_nat_is_true(box):
+    answer, packets = probe_beside(box, 100)
+    need(packets == 0 and answer.code == 0 and "1008 of 1008 connections" in answer.text, "it took %d packets: %s", packets, answer.text)
 
 
 @scenario.scenario

@@ -16,6 +16,7 @@
 
 #include "daemon/doctor.h"
 #include "lib/base/macro.h"
+#include "lib/kernel/nat.h"
 
 static struct settings settings;
 
@@ -202,7 +203,7 @@ static void foreign_nat(struct doctor_facts *facts)
 
 static void foreign_nat_beside(struct doctor_facts *facts)
 {
-	struct nft_survey_chain *chain = add_chain(facts, NF_INET_POST_ROUTING, 100);
+	struct nft_survey_chain *chain = add_chain(facts, NF_INET_POST_ROUTING, NAT_PRIORITY_SRC);
 
 	chain->nat = chain->translates = true;
 }
@@ -432,10 +433,12 @@ static void test_harmless_neighbours_are_left_alone(void **state)
 	struct findings findings;
 
 	healthy(&facts);
-	/* firewalld's masquerade comes later (110); a NAT chain without rules takes nothing. */
+	/* firewalld's masquerade (110) and docker's (100) come later; a NAT chain without rules
+	 * takes nothing. */
 	add_chain(&facts, NF_INET_POST_ROUTING, 110)->nat = true;
-	facts.survey.chains[0].translates = true;
 	add_chain(&facts, NF_INET_POST_ROUTING, 100)->nat = true;
+	facts.survey.chains[0].translates = facts.survey.chains[1].translates = true;
+	add_chain(&facts, NF_INET_POST_ROUTING, NAT_PRIORITY_SRC)->nat = true;
 	add_chain(&facts, NF_INET_LOCAL_IN, 0)->drops = true;
 	doctor_judge(&facts, &findings);
 	assert_int_equal(findings.count, 0);

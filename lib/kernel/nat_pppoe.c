@@ -5,8 +5,9 @@
  *   pppoe_choose   first packets of a connection, before routing: which line it takes
  *   restore        every later packet: the line of its connection (connection mark)
  *   pppoe_adopt    connections from before there were marks: the line whose address they use
- *   pppoe_pin      first packets, as they leave: whatever way they found, there they stay
- *   pppoe_leave    every packet into the session: nothing leaves with a source that is not its own
+ *   pppoe_leave    every packet into the session: nothing leaves with a source that is not its
+ *                  own, and whatever way a first packet found, there its connection stays
+ *   map_pin        the latter for the tunnel
  *
  * Only the bits of mask are touched, in packets and in connections.
  */
@@ -338,20 +339,26 @@ static void describe_output(struct nft_table *table, const struct nat_plan_pppoe
 /* ---- the line itself
  * ------------------------------------------------------------------------------------ */
 
-/* ct state new, or a connection without a mark */
-static void pin(struct nft_table *table, struct nft_chain *leaving, const char *name,
-		const char interface[IFNAMSIZ], uint32_t mask, uint32_t value)
+/* A packet of an address that the session does not have, such as one of the session before.
+ * Without masquerade the LAN may have addresses of its own that the session carries. */
+static void drop_foreign_source(struct nft_table *table, struct nft_chain *chain)
 {
-	struct nft_chain *chain = nft_add_chain(table, name, "a connection never changes its line",
-						NFT_CHAIN_PLAIN, 0, 0);
-	struct nft_rule *rule = nft_add_rule(leaving, NULL);
+	struct nft_rule *rule = nft_add_rule(chain, "such as that of a session before");
+
+	nft_add_counter(table, "pppoe_leaks",
+			"packets kept from the PPPoE line for their foreign source");
+	nft_fib_foreign_source(rule);
+	drop_counted(rule, "pppoe_leaks");
+}
+
+/* ct state new, or a connection without a mark */
+static void pin(struct nft_chain *chain, uint32_t mask, uint32_t value)
+{
 	uint32_t keep = ~mask;
 
-	leaving_by(rule, interface);
-	is_ipv4(rule);
-	nft_goto(rule, name);
 	for (int unmarked = 0; unmarked < 2; unmarked++) {
-		rule = nft_add_rule(chain, NULL);
+		struct nft_rule *rule = nft_add_rule(chain, "a connection never changes its line");
+
 		if (unmarked)
 			ct_mark_is(rule, mask, NFT_CMP_EQ, 0);
 		else
@@ -363,16 +370,31 @@ static void pin(struct nft_table *table, struct nft_chain *leaving, const char *
 	}
 }
 
-static void describe_pins(struct nft_table *table, const struct nat_plan *plan)
+static void describe_leave(struct nft_table *table, const struct nat_plan *plan)
 {
 	const struct nat_plan_pppoe *pppoe = &plan->pppoe;
+	struct nft_chain *leave = nft_add_chain(
+		table, "pppoe_leave", "every packet into the session", NFT_CHAIN_PLAIN, 0, 0);
 	struct nft_chain *chain =
 		nft_add_chain(table, "postrouting_mark", "every packet, when its way is settled",
 			      NFT_CHAIN_FILTER, NF_INET_POST_ROUTING, PRIORITY_PIN);
+	struct nft_rule *rule;
 
-	pin(table, chain, "pppoe_pin", pppoe->interface, pppoe->mask, pppoe->mark);
-	if (plan->map && pppoe->map_mark)
-		pin(table, chain, "map_pin", plan->tunnel, pppoe->mask, pppoe->map_mark);
+	if (pppoe->masquerade)
+		drop_foreign_source(table, leave);
+	pin(leave, pppoe->mask, pppoe->mark);
+	rule = nft_add_rule(chain, NULL);
+	leaving_by(rule, pppoe->interface);
+	is_ipv4(rule);
+	nft_goto(rule, "pppoe_leave");
+	if (!plan->map || !pppoe->map_mark)
+		return;
+	pin(nft_add_chain(table, "map_pin", "every packet into the tunnel", NFT_CHAIN_PLAIN, 0, 0),
+	    pppoe->mask, pppoe->map_mark);
+	rule = nft_add_rule(chain, NULL);
+	leaving_by(rule, plan->tunnel);
+	is_ipv4(rule);
+	nft_goto(rule, "map_pin");
 }
 
 /* A TCP segment in the middle of a connection that is not known (any more), on its way to a line
@@ -477,22 +499,6 @@ static void clamp_mss(struct nft_chain *chain, const struct nat_plan_pppoe *pppo
 	nft_write_mss(rule, 0);
 }
 
-/* Without masquerade the LAN may have addresses of its own that the session carries. */
-static void drop_foreign_sources(struct nft_table *table, const struct nat_plan_pppoe *pppoe)
-{
-	struct nft_rule *rule;
-
-	if (!pppoe->masquerade)
-		return;
-	nft_add_counter(table, "pppoe_leaks",
-			"packets kept from the PPPoE line for their foreign source");
-	rule = nft_add_rule(nft_find_chain(table, "guard"), "such as that of a session before");
-	leaving_by(rule, pppoe->interface);
-	is_ipv4(rule);
-	nft_fib_foreign_source(rule);
-	drop_counted(rule, "pppoe_leaks");
-}
-
 void nat_pppoe_describe(struct nft_table *table, const struct nat_plan *plan)
 {
 	const struct nat_plan_pppoe *pppoe = &plan->pppoe;
@@ -507,11 +513,10 @@ void nat_pppoe_describe(struct nft_table *table, const struct nat_plan *plan)
 	describe_adopt(table, plan);
 	describe_prerouting(table, plan);
 	describe_output(table, pppoe);
-	describe_pins(table, plan);
+	describe_leave(table, plan);
 	describe_forwards(table, pppoe);
 	describe_strays(table, plan);
 	describe_masquerade(table, pppoe);
-	drop_foreign_sources(table, pppoe);
 	clamp_mss(nft_find_chain(table, "guard"), pppoe, NFT_META_OIFNAME);
 	clamp_mss(nft_find_chain(table, "guard"), pppoe, NFT_META_IIFNAME);
 }

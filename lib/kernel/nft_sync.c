@@ -257,6 +257,7 @@ static int read_counter_answer(const struct nlmsghdr *nlh, void *userdata)
 {
 	struct nft_table *table = userdata;
 	struct nftnl_obj *object = nftnl_obj_alloc();
+	const char *name;
 
 	if (!object)
 		return -ENOMEM;
@@ -264,7 +265,8 @@ static int read_counter_answer(const struct nlmsghdr *nlh, void *userdata)
 		nftnl_obj_free(object);
 		return -EBADMSG;
 	}
-	if (strcmp(nftnl_obj_get_str(object, NFTNL_OBJ_TABLE), table->name) != 0 ||
+	name = nftnl_obj_get_str(object, NFTNL_OBJ_TABLE);
+	if ((name && strcmp(name, table->name) != 0) ||
 	    nftnl_obj_get_u32(object, NFTNL_OBJ_TYPE) != NFT_OBJECT_COUNTER) {
 		nftnl_obj_free(object);
 		return 0;

@@ -86,7 +86,7 @@ class Failing:
         code = maped.end()
         marks.append(self.counted())
         maped.notify.close()
-        need(code in (0, 1), "ended by signal %s with %s: %s", -code, environment, maped.log()[-500:])
+        need(code in (0, 1), "ended by signal %s with %s: %s", -code, environment, maped.log()[-2500:])
         need(code == 0 or maped.log().strip(), "ended with %d and without a word, with %s", code, environment)
         if code != 0:
             removed = maped.remove()

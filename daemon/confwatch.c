@@ -67,7 +67,7 @@ static int watch_file(struct confwatch *watch, sd_event *event, const char *file
 
 static int watch_rules(struct confwatch *watch, sd_event *event, const char *const *directories)
 {
-	for (size_t i = 0; directories[i] && i < DIRECTORIES_MAX; i++) {
+	for (size_t i = 0; i < DIRECTORIES_MAX && directories[i]; i++) {
 		int r = sd_event_add_inotify(event, &watch->directories[i], directories[i], SAVED,
 					     on_rules, watch);
 

@@ -975,6 +975,17 @@ void nat_map_sets(struct nft_table *table)
 		nft_add_element(set, &protocols[i], NULL);
 }
 
+/* meta mark & mask != mark: a mark of this hook has given the packet another way, but oifname
+ * still is that of before. */
+static void not_diverted(struct nft_rule *rule, const struct nat_plan_pppoe *pppoe)
+{
+	uint32_t zero = 0;
+
+	nft_meta(rule, NFT_META_MARK, 0);
+	nft_bitwise(rule, &pppoe->mask, &zero, sizeof(zero), 0, 0);
+	nft_cmp(rule, NFT_CMP_NEQ, 0, &pppoe->mark, sizeof(pppoe->mark));
+}
+
 /* Rejected before routing, in the chain of first packets: the sender hears it. */
 static void reject_unmappable(struct nft_table *table, const struct nat_plan *plan)
 {
@@ -994,6 +1005,8 @@ static void reject_unmappable(struct nft_table *table, const struct nat_plan *pl
 	is_ipv4(rule);
 	nft_meta(rule, NFT_META_L4PROTO, 0);
 	nft_lookup_absent(rule, "map_protocols", 0);
+	if (plan->pppoe.enabled)
+		not_diverted(rule, &plan->pppoe);
 	nft_counter(rule, "unmappable");
 	nft_reject(rule, ICMP_ADMIN);
 }

@@ -332,8 +332,8 @@ class Lines:
             return False
         return client.recvfrom(100)[1] == to
 
-    def raw(self, source, protocol, destination=SERVER):
-        with self.lan.inside(), socket.socket(socket.AF_INET, socket.SOCK_RAW, protocol) as sender:
+    def raw(self, source, protocol, destination=SERVER, space=None):
+        with (space or self.lan).inside(), socket.socket(socket.AF_INET, socket.SOCK_RAW, protocol) as sender:
             sender.bind((source, 0))
             sender.sendto(b"\0" * 16, (destination, 0))
 

@@ -75,6 +75,9 @@ def chosen_traffic_takes_pppoe_from_its_first_packet(lines):
     for protocol in (GRE, ESP):
         same((lines.judges["ppp"].count(protocol=protocol), lines.judges["map"].count(protocol=protocol)), (2, 0),
              "protocol %d on PPPoE and MAP-E" % protocol)
+    lines.raw("0.0.0.0", ESP, "198.51.100.8", lines.router)
+    time.sleep(0.1)
+    same((lines.judges["ppp"].count(protocol=ESP), lines.judges["map"].count(protocol=ESP)), (3, 0), "the router's own ESP")
 
 
 @with_lines

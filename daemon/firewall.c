@@ -22,7 +22,7 @@
 
 /* firewalld answers after its start, which takes seconds, and polkit is asked in between. */
 #define ANSWER_USEC ((uint64_t)60000000)
-#define END_USEC    ((uint64_t)2000000)
+#define END_USEC    ((uint64_t)8000000) /* half of the service's TimeoutStopSec=, less a bit */
 /* A restart of firewalld is no trouble worth a word. */
 #define RESTART_USEC ((uint64_t)30000000)
 
@@ -393,9 +393,12 @@ void firewall_withdraw(void)
 
 	if (!record_read(&did))
 		return;
+	/* The answer is waited for: polkit lets nobody do anything who has left the bus. Without
+	 * it the record stays, and what runs after us (maped --remove) tries again. */
+	if (sd_bus_open_system(&bus) >= 0 && new_undo_call(bus, &did, &message) >= 0 &&
+	    sd_bus_call(bus, message, END_USEC, NULL, NULL) == -ETIMEDOUT)
+		return;
 	(void)runtime_remove(RECORD_FILE);
-	if (sd_bus_open_system(&bus) >= 0 && new_undo_call(bus, &did, &message) >= 0)
-		(void)sd_bus_call(bus, message, END_USEC, NULL, NULL);
 }
 
 static int on_undone(sd_bus_message *reply, void *userdata, sd_bus_error *reterr)

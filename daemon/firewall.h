@@ -34,5 +34,6 @@ const char *firewall_trouble(const struct firewall *firewall);
 /* "map0 is in zone external of firewalld", "" = it is not, or nothing is wanted. */
 const char *firewall_place(const struct firewall *firewall);
 
-/* At the end: takes back what this process, or one before it, did. Waits two seconds at most. */
+/* At the end: takes back what this process, or one before it, did. Waits eight seconds at most,
+ * and only when there is something to take back. */
 void firewall_withdraw(void);

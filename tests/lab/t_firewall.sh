@@ -85,7 +85,7 @@ systemctl restart maped
 check firewall-maped-restart up 20 153.240.18.52
 check firewall-maped-restart-zone zone_is external
 maped_stop
-check firewall-stop-leaves-zone no_zone
+check firewall-stop-leaves-zone soon 10 no_zone
 with_zone external
 maped_start
 check firewall-again soon 30 zone_is external
@@ -93,7 +93,7 @@ kill -KILL "$(systemctl show -p MainPID --value maped)"
 check firewall-kill-up up 20 153.240.18.52
 check firewall-kill-zone zone_is external
 systemctl stop maped
-check firewall-kill-stop-leaves-zone no_zone
+check firewall-kill-stop-leaves-zone soon 10 no_zone
 
 # --- a zone chosen by the owner before is put back ---
 firewalld .zone changeZoneOfInterface ss work map0 >/dev/null

@@ -157,12 +157,12 @@ BATCH
   job inet inet python3 -B "$lab/servers.py" $SERVER $SERVER2 $SERVER6
   job narrow narrow python3 -B "$lab/servers.py" $NARROW
 
-  # The LAN. lan3 believes in 1500, as a host behind a narrow switch: only path MTU discovery helps.
+  # The LAN. The servers believe in 1500 towards lan3: only path MTU discovery tells them better.
   ip -batch - <<BATCH
 link add br0 type bridge
 link add port1 master br0 type veth peer name eth0 netns lan1
 link add port2 master br0 type veth peer name eth0 netns lan2
-link add lan3r mtu 1400 type veth peer name eth0 netns lan3
+link add lan3r mtu 1400 type veth peer name eth0 mtu 1400 netns lan3
 link set br0 up
 link set port1 up
 link set port2 up

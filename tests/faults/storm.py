@@ -69,7 +69,7 @@ class Storm:
 
 
 def weather(box, maped, kind, seconds):
-    """(events a second, processor share of maped, most kB)"""
+    """(processor share of maped, its processor seconds for each event, most kB)"""
     monitor_groups = {"neighbours": (3,), "routes": (7,), "addresses": (5,)}[kind]
     with box.router.inside():
         counter = netlink.Monitor(groups=monitor_groups, size=64 << 20)
@@ -105,7 +105,7 @@ def weather(box, maped, kind, seconds):
         counter.close()
     note("storm of %-10s %6.0f events/s for %.0f s: maped used %.1f %% of a processor, %d kB at most; a new prefix in %.0f ms" % (
         kind + ":", count / elapsed, elapsed, 100 * used / elapsed, most, waited * 1e3))
-    return count / elapsed, used / elapsed, most
+    return used / elapsed, used / max(count, 1), most
 
 
 @scenario
@@ -117,9 +117,11 @@ def storms_of_events(box):
     need(box.wait_ours(box.expected(*OCN[1])) is not None, "not up")
     before = maped.kilobytes()
     for kind in ("neighbours", "routes", "addresses"):
-        _, share, most = weather(box, maped, kind, seconds)
+        share, each, most = weather(box, maped, kind, seconds)
         need(most <= before + 1024, "storm of %s: %d kB, before %d kB", kind, most, before)
-        need(share <= (0.5 if kind == "addresses" else 0.05), "storm of %s: %.0f %% of a processor", kind, share * 100)
+        # the kernel itself drops neighbours and routes for us; addresses have to be read
+        need(share <= 0.05 or (kind == "addresses" and each <= 20e-6), "storm of %s: %.0f %% of a processor, %.1f us an event",
+             kind, share * 100, each * 1e6)
     need(not re.search("failing", maped.log()), "failed: %s", maped.log()[-500:])
 
 

@@ -281,7 +281,7 @@ static int collect(const struct nlmsghdr *nlh, void *userdata)
 
 static int delete_one(struct conntrack *ct, const struct entry_name *name)
 {
-	uint8_t buffer[1024];
+	uint8_t buffer[1024] = {0};
 	struct nlmsghdr *nlh = message(ct, buffer, IPCTNL_MSG_CT_DELETE, NLM_F_ACK);
 
 	memcpy(mnl_nlmsg_get_payload_tail(nlh), name->attributes, name->length);
@@ -292,7 +292,7 @@ static int delete_one(struct conntrack *ct, const struct entry_name *name)
 static int dump_side(struct conntrack *ct, enum side side, struct in_addr address,
 		     int (*handler)(const struct nlmsghdr *nlh, void *userdata), void *userdata)
 {
-	uint8_t buffer[1024];
+	uint8_t buffer[1024] = {0};
 	struct nlmsghdr *nlh = message(ct, buffer, IPCTNL_MSG_CT_GET, NLM_F_DUMP);
 
 	put_filter(nlh, side, address);
@@ -302,7 +302,7 @@ static int dump_side(struct conntrack *ct, enum side side, struct in_addr addres
 /* Kernels before 6.2 or so say EINVAL to a filtered deletion, and none of them deletes too much. */
 static int delete_filtered(struct conntrack *ct, enum side side, struct in_addr address)
 {
-	uint8_t buffer[1024];
+	uint8_t buffer[1024] = {0};
 	struct nlmsghdr *nlh = message(ct, buffer, IPCTNL_MSG_CT_DELETE, NLM_F_ACK);
 
 	put_filter(nlh, side, address);

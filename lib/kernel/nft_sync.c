@@ -174,7 +174,7 @@ static int read_generation_answer(const struct nlmsghdr *nlh, void *userdata)
 
 static int read_generation(struct nft *nft, uint32_t *ret, struct fault *reterr)
 {
-	char buffer[256];
+	char buffer[256] = {0};
 	struct nlmsghdr *nlh =
 		nftnl_nlmsg_build_hdr(buffer, NFT_MSG_GETGEN, NFPROTO_UNSPEC, 0, ++nft->sequence);
 
@@ -341,7 +341,7 @@ static int read_elements(struct nft *nft, const struct nft_set *set,
 			 void *userdata, struct fault *reterr)
 {
 	struct element_walk walk = {.set = set, .handler = handler, .userdata = userdata};
-	char buffer[1024], what[WHAT_MAX];
+	char buffer[1024] = {0}, what[WHAT_MAX];
 	struct nlmsghdr *nlh = question(nft, buffer, NFT_MSG_GETSETELEM, true);
 
 	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, set->table->name);
@@ -360,7 +360,7 @@ static int keep_element(void *userdata, const struct nft_element *element)
 
 static int read_one_table(struct nft *nft, struct nft_table *table, struct fault *reterr)
 {
-	char buffer[1024];
+	char buffer[1024] = {0};
 	struct nlmsghdr *nlh = question(nft, buffer, NFT_MSG_GETTABLE, false);
 	struct fault fault = {0};
 	int r;
@@ -376,7 +376,7 @@ static int read_parts(struct nft *nft, struct nft_table *table, uint16_t type, i
 		      int (*handler)(const struct nlmsghdr *nlh, void *userdata), const char *what,
 		      struct fault *reterr)
 {
-	char buffer[1024];
+	char buffer[1024] = {0};
 	struct nlmsghdr *nlh = question(nft, buffer, type, true);
 
 	if (table_attribute)
@@ -466,6 +466,9 @@ static bool batch_reserve(struct batch *batch)
 			batch->failed = true;
 			return false;
 		}
+		/* libmnl leaves the octets between attributes as they are; the kernel shall not see
+		 * ours. */
+		memset(data + batch->room, 0, wanted - batch->room);
 		batch->data = data;
 		batch->room = wanted;
 	}
@@ -1132,7 +1135,7 @@ static int read_set_shape(struct nft *nft, const char *table_name, const char *n
 			  struct nft_table **ret, struct fault *reterr)
 {
 	_cleanup_(nft_table_free_p) struct nft_table *table = nft_table_new(table_name, NULL);
-	char buffer[1024], what[WHAT_MAX];
+	char buffer[1024] = {0}, what[WHAT_MAX];
 	struct nlmsghdr *nlh;
 	int r;
 
@@ -1242,7 +1245,7 @@ int nft_read_counter(struct nft *nft, const char *table_name, const char *name,
 		     uint64_t *ret_packets, struct fault *reterr)
 {
 	_cleanup_(nft_table_free_p) struct nft_table *table = nft_table_new(table_name, NULL);
-	char buffer[1024], what[WHAT_MAX];
+	char buffer[1024] = {0}, what[WHAT_MAX];
 	struct nlmsghdr *nlh;
 	int r;
 

@@ -80,4 +80,5 @@ def a_thousand_renumberings_under_valgrind(box):
     code = maped.end(timeout=60)
     with open(report) as file:
         said = file.read()
-    need(code == 0 and not said.strip(), "exit %d: %s", code, said[:1500])
+    kinds = sorted(set(re.findall(r"(?:==\d+== )(Syscall param \S+ points to uninit|Invalid \w+|Conditional jump|.*definitely lost)", said)))
+    need(code == 0 and not said.strip(), "exit %d: %s: %s", code, ", ".join(kinds), said[:1500])

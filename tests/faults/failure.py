@@ -89,6 +89,7 @@ class Failing:
         need(code in (0, 1), "ended by signal %s with %s: %s", -code, environment, maped.log()[-2500:])
         need(code == 0 or maped.log().strip(), "ended with %d and without a word, with %s", code, environment)
         if code != 0:
+            maped.environment.pop("LD_PRELOAD")
             removed = maped.remove()
             need(removed.returncode == 0, "maped --remove after %s: %s", environment, removed.stdout)
         need(box.ours() == box.NOTHING, "left behind after %s, exit %d: %s", environment, code, box.ours())

@@ -7,7 +7,7 @@ import time
 
 from netlink import gone_is_fine
 from renumber import PREFIXES, derive
-from scenario import Skip, long_form, need, note, options, quantile, scenario
+from scenario import Skip, long_form, need, note, options, quantile, sanitized, scenario
 
 OCN = ("2400:4050:48d:2900", ("2400:4050:48d:2900:99:f012:3400:2900", "153.240.18.52"))
 
@@ -33,8 +33,7 @@ def idle(box):
     need(wakeups <= 2 * (1 + seconds // 15), "%d wake-ups in %d s", wakeups, seconds)
     sizes = {name: maped.kilobytes(name) for name in ("VmRSS", "RssAnon", "RssFile", "VmHWM")}
     note("memory: RSS %(VmRSS)d kB (own %(RssAnon)d kB, files shared with others %(RssFile)d kB), at most %(VmHWM)d kB" % sizes)
-    linked = box.router.run("ldd", box.program)
-    if not re.search("asan|clang_rt", linked):
+    if not sanitized():
         need(sizes["VmRSS"] <= 6144 and sizes["RssAnon"] <= 2048, "more memory than there is reason for: %s", sizes)
 
 

@@ -5,11 +5,10 @@ import os
 import random
 import signal
 import struct
-import subprocess
 import time
 
 from netlink import gone_is_fine
-from scenario import Skip, need, note, options, scenario
+from scenario import Skip, need, note, options, sanitized, scenario
 
 OCN = ("2400:4050:48d:2900", ("2400:4050:48d:2900:99:f012:3400:2900", "153.240.18.52"))
 V6PLUS = ("240b:10:3f6c:d400", ("240b:10:3f6c:d400:6a:483f:6c00:d400", "106.72.63.108"))
@@ -25,8 +24,7 @@ class Failing:
         self.library = os.path.join(options.build, "tests", "faults", "failing.so")
         if not os.path.exists(self.library):
             raise Skip("%s is not there: build first" % self.library)
-        linked = subprocess.run(["ldd", box.program], stdout=subprocess.PIPE, text=True).stdout
-        if "libasan" in linked or "libclang_rt" in linked:
+        if sanitized():
             raise Skip("the address sanitizer has allocations of its own")
         self.counts = os.path.join(box.directory, "counts")
         with open(self.counts, "wb") as file:

@@ -114,6 +114,12 @@ def run_one(function, directory):
     return True
 
 
+def sanitized():
+    """Whether the program has the memory and allocations of a sanitizer."""
+    with open(options.maped, "rb") as file:
+        return b"__asan_init" in file.read()
+
+
 def why_impossible():
     """The reason why no scenario can run here, or None."""
     if os.geteuid() != 0:

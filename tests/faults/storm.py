@@ -8,7 +8,7 @@ import time
 
 import box as boxes
 import netlink
-from scenario import need, note, options, scenario
+from scenario import need, note, options, sanitized, scenario
 
 OCN = ("2400:4050:48d:2900", ("2400:4050:48d:2900:99:f012:3400:2900", "153.240.18.52"))
 V6PLUS = ("240b:10:3f6c:d400", ("240b:10:3f6c:d400:6a:483f:6c00:d400", "106.72.63.108"))
@@ -118,7 +118,7 @@ def storms_of_events(box):
     before = maped.kilobytes()
     for kind in ("neighbours", "routes", "addresses"):
         share, each, most = weather(box, maped, kind, seconds)
-        need(most <= before + 1024, "storm of %s: %d kB, before %d kB", kind, most, before)
+        need(most <= before + 1024 or sanitized(), "storm of %s: %d kB, before %d kB", kind, most, before)
         # the kernel itself drops neighbours and routes for us; addresses have to be read
         need(share <= 0.25 or (kind == "addresses" and each <= 100e-6), "storm of %s: %.0f %% of a processor, %.1f us an event",
              kind, share * 100, each * 1e6)

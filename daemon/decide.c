@@ -47,7 +47,9 @@ void decide(const struct wan_view *wan, const struct candidates *seen,
 		memory->lost_since_usec = 0;
 	else if (present && ret->choice.verdict == VERDICT_NO_PREFIX)
 		hold_or_let_go(now_usec, memory, ret);
-	if (!wan->up && (ret->state == STATE_UP || ret->state == STATE_WAITING_PREFIX))
+	/* The missing link explains a missing prefix, also one that is still being held. */
+	if (!wan->up && (ret->state == STATE_UP || ret->state == STATE_HOLDING ||
+			 ret->state == STATE_WAITING_PREFIX))
 		ret->state = STATE_WAITING_CARRIER;
 	ret->usable = ret->state == STATE_UP;
 	memory->choice = ret->choice;

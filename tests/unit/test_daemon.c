@@ -186,7 +186,18 @@ static void test_carrier_loss_keeps_what_stands(void **state)
 	assert_int_equal(decision.choice.verdict, VERDICT_CHOSEN);
 	assert_false(decision.usable);
 	assert_explained(world, &decision, "wan0");
+	/* The prefix goes with the link: it is held all the same, and the link is what is told. */
+	see_nothing(world);
+	decision = look(world);
+	assert_int_equal(decision.state, STATE_WAITING_CARRIER);
+	assert_int_equal(decision.choice.verdict, VERDICT_CHOSEN);
+	assert_int_equal(decision.look_again_usec, world->now_usec + DECIDE_HOLD_USEC);
+	world->now_usec = decision.look_again_usec;
+	decision = look(world);
+	assert_int_equal(decision.state, STATE_WAITING_CARRIER);
+	assert_int_equal(decision.choice.verdict, VERDICT_NO_PREFIX);
 	world->wan.up = true;
+	see(world, "2400:4050:48d:2900::/64");
 	assert_int_equal(look(world).state, STATE_UP);
 }
 

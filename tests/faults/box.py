@@ -393,8 +393,19 @@ class Box:
             time.sleep(0.002)
         return None
 
+    def settle_routes(self):
+        """Waits until each IPv6 address has its local route, which the kernel adds from a work queue."""
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            routes = self.router.run("ip", "-6", "route", "show", "table", "local")
+            if all("local %s " % address.address in routes for address in self.router.netlink.addresses(socket.AF_INET6)
+                   if not address.flags & netlink.TENTATIVE):
+                return
+            time.sleep(0.005)
+
     def picture(self):
         """Everything that must be the same before and after: text of what people would look at."""
+        self.settle_routes()
         router = self.router
         found = {
             "addresses": router.run("ip", "-d", "address"),

@@ -8,9 +8,9 @@ static const struct block {
 	enum verdict verdict;
 } blocks[] = {
 	/* NTT's closed networks, where a line lives until an ISP's IPoE is active on it. The blocks
-	 * are those that public tools list for NTT East (2408::/22, 2404:1a8::/32, 2001:c90::/32) and NTT West
-	 * (2001:a000::/21, 2001:d70::/30). Not 2408::/16: 2408:8000::/20 and others behind it
-	 * belong to networks outside Japan, about which the sentence would be wrong. */
+	 * are those that public tools list for NTT East (2408::/22, 2404:1a8::/32, 2001:c90::/32)
+	 * and NTT West (2001:a000::/21, 2001:d70::/30). Not 2408::/16: 2408:8000::/20 and others
+	 * behind it belong to networks outside Japan, about which the sentence would be wrong. */
 	{{{{{0x24, 0x08}}}, 22}, VERDICT_CLOSED_NETWORK},
 	{{{{{0x24, 0x04, 0x01, 0xa8}}}, 32}, VERDICT_CLOSED_NETWORK},
 	{{{{{0x20, 0x01, 0x0c, 0x90}}}, 32}, VERDICT_CLOSED_NETWORK},

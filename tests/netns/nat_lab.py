@@ -24,8 +24,8 @@ class CannotRun(Exception):
     """This machine lacks something the test needs."""
 
 
-def run(*words, check=True):
-    done = subprocess.run(words, capture_output=True, text=True)
+def run(*words, check=True, timeout=None):
+    done = subprocess.run(words, capture_output=True, text=True, timeout=timeout)
     if check and done.returncode:
         raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip()}")
     return done.stdout
@@ -220,6 +220,23 @@ class Lab:
 
     def inside(self, *words, check=True):
         return run("ip", "netns", "exec", self.ns, *words, check=check)
+
+    def on_lan(self, *words, timeout=None):
+        return run("ip", "netns", "exec", self.lan_ns, *words, check=False, timeout=timeout)
+
+    def on_wan(self, *words, timeout=None):
+        return run("ip", "netns", "exec", self.wan_ns, *words, check=False, timeout=timeout)
+
+    def inhabit(self, hosts, servers):
+        """Real hosts at both ends, for programs of others; no packets by hand any more."""
+        for device in ("lan0", "map0"):
+            run("ip", "-n", self.ns, "link", "set", device, "arp", "on")
+        for end, addresses in ((self.lan_ns, hosts), (self.wan_ns, servers)):
+            run("ip", "-n", end, "link", "set", "lo", "up")
+            for one in addresses:
+                run("ip", "-n", end, "addr", "add", f"{one}/24", "dev", "wire")
+        run("ip", "-n", self.lan_ns, "route", "add", "default", "via", self.LAN + "1")
+        run("ip", "-n", self.wan_ns, "route", "add", f"{self.ADDRESS}/32", "dev", "wire")
 
     def sysctl(self, word):
         self.inside("sysctl", "-qw", word, check=False)

@@ -56,6 +56,7 @@ struct run {
 	const struct plan *want;
 	const struct plan *have;   /* NULL = not known */
 	struct address_list stale; /* ours that stand and are not wanted */
+	bool led;                  /* routes and rules are as wanted */
 };
 
 /* A line that was translated is not translated any more: what leads to it goes before the table. */
@@ -70,6 +71,32 @@ static bool loses_line(const struct run *run)
 		return true;
 	return have->pppoe.enabled &&
 	       (!want->pppoe.enabled || strcmp(have->pppoe.interface, want->pppoe.interface) != 0);
+}
+
+static bool same_mapping(const struct nat_plan *a, const struct nat_plan *b)
+{
+	return a->map && b->map && prefix4_equal(&a->address, &b->address) &&
+	       portset_equal(&a->ports, &b->ports);
+}
+
+static bool same_session_line(const struct nat_plan_pppoe *a, const struct nat_plan_pppoe *b)
+{
+	return a->enabled && b->enabled && strcmp(a->interface, b->interface) == 0 &&
+	       a->mark == b->mark && a->mask == b->mask && a->masquerade == b->masquerade;
+}
+
+/* The table that stands translates every line that is wanted, whatever address a PPPoE session has
+ * now (lib/kernel/nat_pppoe.c, drop_foreign_source). */
+static bool knows_lines(const struct run *run)
+{
+	const struct nat_plan *have, *want = &run->want->nat;
+
+	if (!run->have || run->stale.count > 0)
+		return false;
+	have = &run->have->nat;
+	if (want->map && !(same_mapping(have, want) && strcmp(have->tunnel, want->tunnel) == 0))
+		return false;
+	return !want->pppoe.enabled || same_session_line(&have->pppoe, &want->pppoe);
 }
 
 static int withdraw(struct run *run, struct fault *reterr)
@@ -104,8 +131,6 @@ static int ensure_addresses(struct run *run, int family, struct fault *reterr)
 	return address_ensure(run->applier->nl, addresses, count, reterr);
 }
 
-/* ---- steps, in the order in which they are taken ------------------------------------------ */
-
 static int find_stale(struct run *run, struct fault *reterr)
 {
 	const struct plan *want = run->want, *have = run->have;
@@ -115,10 +140,16 @@ static int find_stale(struct run *run, struct fault *reterr)
 			     &run->stale, reterr);
 }
 
+/* ---- steps, in the order in which they are taken ------------------------------------------ */
+
 /* Without its CE address the tunnel sends nothing (ip6_tnl_xmit_ctl), so that no packet of the new
  * mapping leaves with the old ends or the other way round. */
 static int close_gate(struct run *run, struct fault *reterr)
 {
+	int r = find_stale(run, reterr);
+
+	if (r < 0)
+		return r;
 	return address_remove(run->applier->nl, AF_INET6, &run->stale, reterr);
 }
 
@@ -144,17 +175,35 @@ static int add_shared_address(struct run *run, struct fault *reterr)
 	return ensure_addresses(run, AF_INET, reterr);
 }
 
+/* Tables are filled before a rule leads there. */
+static int lead(struct run *run, struct fault *reterr)
+{
+	const struct plan *want = run->want;
+	int routes, rules;
+
+	if (run->led)
+		return 0;
+	routes = route_ensure(run->applier->nl, want->routes, want->route_count, reterr);
+	if (routes < 0)
+		return routes;
+	rules = policy_ensure(run->applier->nl, want->rules, want->rule_count, reterr);
+	if (rules < 0)
+		return rules;
+	run->led = true;
+	return routes + rules;
+}
+
+/* A line that comes back is not kept waiting by the table, which is the longest step. */
+static int lead_early(struct run *run, struct fault *reterr)
+{
+	return knows_lines(run) ? lead(run, reterr) : 0;
+}
+
 static int translate(struct run *run, struct fault *reterr)
 {
 	const struct apply_nat *nat = &run->applier->nat;
 
 	return nat->sync ? nat->sync(nat->userdata, &run->want->nat, reterr) : 0;
-}
-
-static bool same_mapping(const struct nat_plan *a, const struct nat_plan *b)
-{
-	return a->map && b->map && prefix4_equal(&a->address, &b->address) &&
-	       portset_equal(&a->ports, &b->ports);
 }
 
 /* Connections of the PPPoE session before, which had another address: the forwarded ones would
@@ -217,19 +266,6 @@ static int open_gate(struct run *run, struct fault *reterr)
 	return ensure_addresses(run, AF_INET6, reterr);
 }
 
-/* Tables are filled before a rule leads there. */
-static int lead(struct run *run, struct fault *reterr)
-{
-	const struct plan *want = run->want;
-	int routes, rules;
-
-	routes = route_ensure(run->applier->nl, want->routes, want->route_count, reterr);
-	if (routes < 0)
-		return routes;
-	rules = policy_ensure(run->applier->nl, want->rules, want->rule_count, reterr);
-	return rules < 0 ? rules : routes + rules;
-}
-
 static int withdraw_late(struct run *run, struct fault *reterr)
 {
 	return loses_line(run) ? 0 : withdraw(run, reterr);
@@ -238,12 +274,12 @@ static int withdraw_late(struct run *run, struct fault *reterr)
 typedef int (*step)(struct run *run, struct fault *reterr);
 
 static const step steps[] = {
-	find_stale,
 	close_gate,
 	withdraw_early,
 	set_tunnel,
 	set_sysctls,
 	add_shared_address,
+	lead_early, /* or lead, behind the table */
 	translate,
 	forget_connections,
 	remove_shared_address,

@@ -3,9 +3,10 @@
  * From a plan to the kernel: every backend in the one right order, and back again when one fails.
  *
  * The order keeps two promises. Nothing leaves untranslated: the nftables table stands before a
- * route leads to a line, and the route goes before the table. Nothing leaves with an address of one
- * mapping and a port of another: while the ends of the tunnel change, the old CE address is taken
- * away first (ip6_tunnel then sends nothing), and the new one comes last.
+ * route leads to a line, and the route goes before the table. A line that the standing table
+ * translates already need not wait for the table to be looked at. Nothing leaves with an address of
+ * one mapping and a port of another: while the ends of the tunnel change, the old CE address is
+ * taken away first (ip6_tunnel then sends nothing), and the new one comes last.
  */
 #pragma once
 

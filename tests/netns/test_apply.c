@@ -71,13 +71,18 @@ static struct table {
 static int table_sync(void *userdata, const struct nat_plan *want, struct fault *reterr)
 {
 	char text[sizeof(table.text)] = "absent", address[INET_ADDRSTRLEN];
+	int used;
 
 	if (table.fail_next > 0 && --table.fail_next == 0)
 		return fault_set(reterr, -ENOSPC, "replace table: No space left on device");
 	if (want->present) {
 		inet_ntop(AF_INET, &want->address.addr, address, sizeof(address));
-		snprintf(text, sizeof(text), "map %s psid %u ppp %s", want->map ? address : "none",
-			 want->ports.psid, want->pppoe.enabled ? want->pppoe.interface : "none");
+		used = snprintf(text, sizeof(text), "map %s psid %u ppp %s",
+				want->map ? address : "none", want->ports.psid,
+				want->pppoe.enabled ? want->pppoe.interface : "none");
+		inet_ntop(AF_INET, &want->pppoe.address, address, sizeof(address));
+		if (want->pppoe.address.s_addr)
+			snprintf(text + used, sizeof(text) - (size_t)used, " at %s", address);
 	}
 	if (strcmp(text, table.text) == 0)
 		return 0;
@@ -339,6 +344,41 @@ static void test_one_line_goes_and_comes_back(void **state)
 	assert_done(plan_apply(applier, &both, &ppp, &fault), fault);
 	assert_null(strstr(table.seen, "map0"));
 	assert_string_equal(table.text, "map 192.0.2.18 psid 52 ppp ppp0");
+}
+
+static void test_a_session_that_returns_does_not_wait_for_the_table(void **state)
+{
+	struct plan first = first_plan(), down = first_plan(), again = first_plan();
+	_cleanup_(applier_close_p) struct applier *applier = NULL;
+	struct fault fault = {0};
+
+	make_box();
+	inet_pton(AF_INET, "100.64.0.1", &first.nat.pppoe.address);
+	down.nat.pppoe.address = first.nat.pppoe.address;
+	memmove(&down.routes[1], &down.routes[3], sizeof(down.routes[1]));
+	down.route_count = 2;
+	inet_pton(AF_INET, "100.64.0.2", &again.nat.pppoe.address);
+	applier = open_applier(*state);
+	assert_done(plan_apply(applier, &first, NULL, &fault), fault);
+	assert_done(plan_apply(applier, &down, &first, &fault), fault);
+	assert_output("unreachable default metric 4294967295",
+		      "ip route show table 10 proto 77");
+	assert_done(plan_apply(applier, &again, &down, &fault), fault);
+	/* The old table drops what has a foreign source, so that nothing is lost by hurry. */
+	assert_string_equal(table.text, "map 192.0.2.18 psid 52 ppp ppp0 at 100.64.0.2");
+	assert_non_null(strstr(table.seen, "default dev ppp0 proto 77"));
+	assert_string_equal(table.forgotten, "100.64.0.1 ");
+
+	/* Another mark: connections are still marked by the old table, so the rules wait. */
+	again.rules[0].mark = again.rules[1].mark = again.nat.pppoe.mark = 7;
+	inet_pton(AF_INET, "100.64.0.3", &again.nat.pppoe.address);
+	again.nat.pppoe.mask = 0xffff;
+	add_route(&again, 11, 0, "ppp0");
+	add_route(&again, PLAN_MAIN_TABLE, 3000, "ppp0");
+	assert_done(plan_apply(applier, &again, &first, &fault), fault);
+	assert_null(strstr(table.seen, "metric 3000"));
+	assert_output("default dev ppp0 proto 77 scope link",
+		      "ip route show default metric 3000");
 }
 
 static void test_what_others_take_comes_back(void **state)
@@ -607,6 +647,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		apply_test(test_there_same_changed_and_back),
 		apply_test(test_one_line_goes_and_comes_back),
+		apply_test(test_a_session_that_returns_does_not_wait_for_the_table),
 		apply_test(test_what_others_take_comes_back),
 		apply_test(test_a_successor_adopts),
 		apply_test(test_old_state_or_new_never_half),

@@ -25,6 +25,7 @@
 struct seen_link {
 	int index;
 	char name[IFNAMSIZ];
+	bool carries; /* up, with a carrier */
 	uint64_t digest;
 };
 
@@ -34,6 +35,7 @@ struct watch {
 	struct watch_counts counts;
 	unsigned int news;
 	char ppp[IFNAMSIZ]; /* of the expected plan */
+	bool ppp_used;      /* which leads there */
 	struct signs signs;
 	struct losses losses;
 	struct seen_link links[LINK_MAX];
@@ -152,6 +154,11 @@ static struct seen_link *find_link(struct watch *watch, int index)
 	return NULL;
 }
 
+static bool link_carries(const struct link_info *link)
+{
+	return link->up && link->carrier;
+}
+
 /* True when the link was not known to be just so. */
 static bool remember_link(struct watch *watch, const struct link_info *link, bool gone)
 {
@@ -171,6 +178,7 @@ static bool remember_link(struct watch *watch, const struct link_info *link, boo
 		seen = &watch->links[watch->link_next++ % LINK_MAX];
 	seen->index = link->index;
 	memcpy(seen->name, link->name, sizeof(seen->name));
+	seen->carries = link_carries(link);
 	seen->digest = now;
 	return true;
 }
@@ -192,6 +200,13 @@ static unsigned int news(struct watch *watch, unsigned int kind)
 	return kind;
 }
 
+/* The interface of a session that is still being negotiated: nothing is done on it before it
+ * carries packets, and a look at it would be in the way of the one that matters. */
+static bool is_rising_session(const struct watch *watch, const char *name, bool carries)
+{
+	return watch->ppp[0] && strcmp(name, watch->ppp) == 0 && !watch->ppp_used && !carries;
+}
+
 static unsigned int take_link(struct watch *watch, const struct nlmsghdr *message)
 {
 	bool gone = message->nlmsg_type == RTM_DELLINK;
@@ -207,7 +222,18 @@ static unsigned int take_link(struct watch *watch, const struct nlmsghdr *messag
 		return 0;
 	if (losses_take_link(&watch->losses, &link, gone))
 		return WATCH_LINK;
+	if (!gone && is_rising_session(watch, link.name, link_carries(&link)))
+		return 0;
 	return news(watch, WATCH_LINK);
+}
+
+/* An address that the session's interface has, or had, while that carries packets. */
+static bool is_of_session(struct watch *watch, int index, const char *name)
+{
+	const struct seen_link *seen = find_link(watch, index);
+
+	return watch->ppp[0] && strcmp(name, watch->ppp) == 0 &&
+	       !is_rising_session(watch, name, !seen || seen->carries);
 }
 
 static unsigned int take_address(struct watch *watch, const struct nlmsghdr *message,
@@ -216,20 +242,18 @@ static unsigned int take_address(struct watch *watch, const struct nlmsghdr *mes
 	bool gone = message->nlmsg_type == RTM_DELADDR;
 	struct address_info address;
 	char buffer[IFNAMSIZ];
+	const char *name;
 
 	if (address_parse(message, &address) < 0)
 		return 0;
+	name = link_name(watch, address.index, buffer);
 	signs_take_address(&watch->signs, &address, gone, now_usec);
-	if (losses_take_address(&watch->losses, &address, link_name(watch, address.index, buffer),
-				gone))
+	if (losses_take_address(&watch->losses, &address, name, gone))
 		return WATCH_ADDRESS;
 	if (address.protocol == PLAN_PROTOCOL)
 		return WATCH_ADDRESS;
 	if (address.family == AF_INET)
-		return watch->ppp[0] && strcmp(link_name(watch, address.index, buffer),
-					       watch->ppp) == 0
-			       ? news(watch, WATCH_ADDRESS)
-			       : 0;
+		return is_of_session(watch, address.index, name) ? news(watch, WATCH_ADDRESS) : 0;
 	return in6_is_global(&address.ip6) ? news(watch, WATCH_ADDRESS) : 0;
 }
 
@@ -425,6 +449,9 @@ void watch_expect(struct watch *watch, const struct plan *plan)
 {
 	losses_expect(&watch->losses, plan);
 	memcpy(watch->ppp, plan->nat.pppoe.interface, sizeof(watch->ppp));
+	watch->ppp_used = false;
+	for (size_t i = 0; i < plan->route_count; i++)
+		watch->ppp_used |= strcmp(plan->routes[i].interface, watch->ppp) == 0;
 }
 
 void watch_take_losses(struct watch *watch, struct text *out)

@@ -193,7 +193,10 @@ static void test_router_advertisements(void **state)
 	assert_int_equal(watch_signs(watch, now_usec())->announcement_count, 1);
 
 	sh("ip link set isp down");
-	assert_true(dispatch(watch) & WATCH_LINK);
+	/* The kernel tells the other end of it by its link watch, once a second. */
+	for (int tries = 0; watch_signs(watch, now_usec())->announcement_count && tries < 50;
+	     tries++)
+		dispatch(watch);
 	assert_int_equal(watch_signs(watch, now_usec())->announcement_count, 0);
 }
 
@@ -470,6 +473,37 @@ static void test_only_what_concerns_us(void **state)
 	assert_int_equal(dispatch(watch), WATCH_ADDRESS);
 }
 
+/* What pppd does until the session stands needs no look; what follows does. */
+static void test_a_session_that_rises_is_no_news(void **state)
+{
+	struct plan plan = {.nat.pppoe = {.enabled = true, .interface = "ppp0"}};
+	_cleanup_(watch_close_p) struct watch *watch = NULL;
+
+	make_links();
+	watch = open_watch();
+	watch_expect(watch, &plan);
+	sh("ip link add far type veth peer name ppp7 && ip link set far up");
+	dispatch(watch);
+	sh("ip link set ppp7 name ppp0 && ip link set ppp0 mtu 1454");
+	sh("ip address add 192.0.2.1 peer 192.0.2.2 dev ppp0");
+	assert_int_equal(dispatch(watch), 0);
+	sh("ip link set ppp0 up");
+	assert_true(dispatch(watch) & WATCH_LINK);
+	plan.routes[0] = (struct plan_route){.table = 10, .interface = "ppp0"};
+	plan.route_count = 1;
+	watch_expect(watch, &plan);
+	sh("ip address add 192.0.2.5 peer 192.0.2.2 dev ppp0");
+	assert_int_equal(dispatch(watch), WATCH_ADDRESS);
+	sh("ip link set ppp0 down");
+	assert_true(dispatch(watch) & WATCH_LINK);
+	plan.route_count = 0;
+	watch_expect(watch, &plan);
+	sh("ip address del 192.0.2.5 peer 192.0.2.2 dev ppp0");
+	assert_int_equal(dispatch(watch), 0);
+	sh("ip link del ppp0");
+	assert_true(dispatch(watch) & WATCH_LINK);
+}
+
 static void test_what_was_taken_away_is_told(void **state)
 {
 	struct plan plan = {
@@ -604,6 +638,7 @@ int main(void)
 		netns_test(test_wan_by_default_route),
 		netns_test(test_routes_that_win_over_ours),
 		netns_test(test_only_what_concerns_us),
+		netns_test(test_a_session_that_rises_is_no_news),
 		netns_test(test_what_was_taken_away_is_told),
 		netns_test(test_lost_messages_end_in_a_fresh_look),
 		netns_test(test_one_call_is_bounded),

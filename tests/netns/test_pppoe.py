@@ -309,6 +309,7 @@ def failover_and_back_for_new_flows(lines):
         need(maped.notify.wait("^STATUS=up: ocn .*PPPoE up", mark), "STATUS is %s", maped.notify.status())
         need(moved.talk() and own.talk() and kept.talk() and ours.talk(), "a connection was moved or cut by the way back")
         same(lines.udp(PC, 8006, sender=pc), "map", "UDP of before")
+    need(min(away) < 1 and min(back) < 1, "both failovers took more than a second: %s, %s", away, back)
     scenario.note("pppoe: a new flow takes PPPoE %s ms after MAP-E went down, MAP-E %s ms after it came back" % (
         "/".join("%.0f" % (value * 1000) for value in away), "/".join("%.0f" % (value * 1000) for value in back)))
 
@@ -424,7 +425,7 @@ def sessions_come_and_go(lines):
     scenario.note("pppoe: routes %.1f ms (p50), %.1f ms (p99), %.1f ms (worst) after ppp0 is up, %d sessions" % (
         scenario.quantile(took, 0.5) * 1000, scenario.quantile(took, 0.99) * 1000, max(took) * 1000, len(took)))
     # a machine that does many things at once, all of which want the kernel's one lock of links, may be late now and then
-    need(scenario.quantile(took, 0.25) < PATIENCE / 4, "most of them took more than %.0f ms", scenario.quantile(took, 0.25) * 1000)
+    need(scenario.quantile(took, 0.5) < 0.1, "most of them took more than %.0f ms", scenario.quantile(took, 0.5) * 1000)
     need(max(took) < 2 * PATIENCE, "one took %.0f ms", max(took) * 1000)
     time.sleep(0.5)  # retransmissions of the old sessions
 

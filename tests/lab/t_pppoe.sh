@@ -6,6 +6,7 @@ set -eu
 . "$(dirname "$0")/lib.sh"
 
 CUTS=${CUTS:-20}
+NO_RULE=2001:db8:77:7700
 run=(python3 -B "$lab/pppoe_lab.py")
 inet() { on inet "${run[@]}" "$@"; }
 console() { on lan3 "${run[@]}" "$@"; }
@@ -32,6 +33,7 @@ noccp
 novj
 mtu 1454
 mru 1454
+lcp-restart 1
 lcp-echo-interval 0
 PPP
 cat >"$state/session-options" <<'PPP'
@@ -48,7 +50,8 @@ mtu 1454
 mru 1454
 persist
 maxfail 0
-holdoff 1
+holdoff 0
+lcp-restart 1
 lcp-echo-interval 5
 lcp-echo-failure 3
 nodetach
@@ -138,7 +141,7 @@ same pppoe-rp-filter "2 2 1" "$(for name in ppp0 map0 br0; do sysctl -n "net.ipv
 
 job talk-map lan1 "${run[@]}" talk $SERVER 8001 "$state/talk-map.json"
 job talk-ppp lan3 "${run[@]}" talk $SERVER 7001 "$state/talk-ppp.json"
-ip -ts monitor link route >"$state/monitor" 2>&1 &
+ip -ts monitor link address route >"$results/monitor" 2>&1 &
 monitor=$!
 sleep 2
 sessions=$(judged sessions)
@@ -154,7 +157,7 @@ for ((cut = 1; cut <= CUTS; cut++)); do
     failed=$((failed + 1))
     note "cut $cut: $(status_text); $(tail -n 2 "$results/log.pppd" | tr '\n' ' ')"
   fi
-  sleep 0.3
+  sleep 0.5
 done
 kill "$monitor"
 same "cuts-all-came-back" 0 "$failed"
@@ -162,10 +165,11 @@ sleep 1
 job_end talk-ppp
 job_end talk-map
 check cuts-sessions [ "$(judged sessions)" -ge $((sessions + CUTS)) ]
+check cuts-in-the-middle-of-transfers [ "$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["connections"])' "$state/talk-ppp.json")" -gt "$CUTS" ]
 check cuts-addresses-change [ "$(judged addresses)" -ge 5 ]
 same cuts-mape-connection-unhurt "1 0" "$(python3 -c 'import json, sys; t = json.load(open(sys.argv[1])); print(t["connections"], t["broken"])' "$state/talk-map.json")"
 note "MAP-E while PPPoE was cut $CUTS times: $(cat "$state/talk-map.json"); PPPoE: $(cat "$state/talk-ppp.json")"
-note "$(python3 - "$state/monitor" <<'PY'
+note "$(python3 - "$results/monitor" <<'PY'
 import re, sys
 up, took = None, []
 for line in open(sys.argv[1]):
@@ -199,12 +203,12 @@ dial
 check pppoe-back soon 20 up_with
 check pppoe-back-console soon 5 console ask tcp $SERVER 7001
 
-ip addr flush dev wan0 scope global
-job_end ra
-check mape-down-status soon 5 status_is "^(waiting|holding).*PPPoE up on ppp0"
+# The line changes to a provider for which there is no rule, and back.
+wan_ra $OCN_A,0,0 $NO_RULE
+check mape-down-status soon 15 status_is "^no-rule.*PPPoE up on ppp0"
 check mape-down-takes-pppoe soon 2 pc ask tcp $SERVER 9001
 same mape-down-address "$(ppp_address)" "$(own ask tcp $SERVER 9001)"
-wan_ra $OCN_A
+wan_ra $NO_RULE,0,0 $OCN_A
 check mape-back soon 20 up_with
 check mape-back-others soon 3 pc ask tcp $SERVER 8001
 
@@ -222,6 +226,7 @@ check pppoe-gone-status soon 5 status_is "PPPoE down on ppp0"
 maped_stop
 dial
 soon 20 eval '[ -n "$(ppp_address)" ]' || true
+for address in $(ip -6 -o addr show dev wan0 scope global | grep -oE "$NO_RULE[0-9a-f:]*/[0-9]+"); do ip addr del "$address" dev wan0; done
 box "$state/after"
 # another session, another address and index
 for file in before after; do

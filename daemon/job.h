@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <stdint.h>
+
 enum job {
 	JOB_UNKNOWN, /* not under systemd, or it does not answer */
 	JOB_NONE,    /* no job: a plain signal */
@@ -12,5 +14,6 @@ enum job {
 };
 
 /* Asks over the system bus, waiting at most two seconds. To be called when the SIGTERM has come:
- * later the restart job has become a start job. */
-enum job job_of_own_unit(void);
+ * later the restart job has become a start job. While there is no job it goes on asking for
+ * patience_usec, since one may still come. */
+enum job job_of_own_unit(uint64_t patience_usec);

@@ -19,6 +19,8 @@
 #define STATE_FILE "sysctl"
 /* Without a watchdog the numbers are brought up to date this often. */
 #define TICK_USEC ((uint64_t)15000000)
+/* between a crash and the next start */
+#define RESTART_USEC ((uint64_t)200000)
 
 /* ---- events ------------------------------------------------------------------------------ */
 
@@ -283,7 +285,7 @@ static int finish(struct manager *m)
 	int r;
 
 	status_stopping(&m->status);
-	job = job_of_own_unit();
+	job = job_of_own_unit(0);
 	m->began_usec = machine_usec(CLOCK_MONOTONIC);
 	if (job == JOB_RESTART) {
 		manager_enter(m, STATE_STOPPING, "restart: everything stays for the next process",
@@ -342,16 +344,18 @@ void manager_free(struct manager *m)
 	free(m);
 }
 
-/* After a crash systemd starts us again, and the next process takes over what stands. */
+/* After a crash systemd starts us again, and the next process takes over what stands. The pause
+ * before that (RestartSec=0) is spent here, where a `systemctl stop` is still heard: in a pause of
+ * systemd's own it would end the service without asking us to take anything away. */
 static bool restart_follows(void)
 {
 	const char *result = getenv("SERVICE_RESULT");
-	enum job job;
 
 	if (!result)
 		return false;
-	job = job_of_own_unit();
-	return job == JOB_RESTART || (job != JOB_STOP && strcmp(result, "success") != 0);
+	if (strcmp(result, "success") == 0)
+		return job_of_own_unit(0) == JOB_RESTART;
+	return job_of_own_unit(RESTART_USEC) != JOB_STOP;
 }
 
 int manager_remove(void)

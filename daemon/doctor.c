@@ -150,7 +150,9 @@ static void judge_line(const struct doctor_facts *facts, struct findings *out)
 		     "ports; switch one off",
 		     facts->wan.name, facts->ce_owner[0] ? ", " : "", facts->ce_owner,
 		     inet_ntop(AF_INET6, &choice->params.ce, ce, sizeof(ce)));
-	if (facts->duid[0] && strcmp(facts->duid, "link-layer") != 0)
+	/* where a prefix has come, it was good enough, or nobody asked for more */
+	if (choice->verdict == VERDICT_NO_PREFIX && facts->duid[0] &&
+	    strcmp(facts->duid, "link-layer") != 0)
 		find(out, SEVERITY_WARNING, "duid-type",
 		     "d=/etc/systemd/networkd.conf.d/duid.conf\n"
 		     "mkdir -p ${d%/*}\n"

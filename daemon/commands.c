@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "daemon/decide.h"
@@ -171,9 +172,17 @@ int command_import(const struct options *options)
 	return command_import_s46(options->argument, format, stdout);
 }
 
+static size_t screen_rows(void)
+{
+	struct winsize size = {0};
+
+	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row ? size.ws_row : SIZE_MAX;
+}
+
 static int show_status(const struct options *options)
 {
 	_cleanup_text_ struct text plain = TEXT_INIT, json = TEXT_INIT, painted = TEXT_INIT;
+	_cleanup_text_ struct text fitting = TEXT_INIT;
 	int r = query_ask(&plain, &json);
 
 	if (r == -ENOENT || r == -ECONNREFUSED) {
@@ -186,11 +195,11 @@ static int show_status(const struct options *options)
 	}
 	if (options->json) {
 		fputs(text_get(&json), stdout);
-	} else if (paint_wanted(STDOUT_FILENO)) {
-		paint_status(text_get(&plain), &painted);
-		fputs(text_get(&painted), stdout);
 	} else {
-		fputs(text_get(&plain), stdout);
+		paint_fit(text_get(&plain), options->watch ? screen_rows() : SIZE_MAX, &fitting);
+		if (paint_wanted(STDOUT_FILENO))
+			paint_status(text_get(&fitting), &painted);
+		fputs(text_get(paint_wanted(STDOUT_FILENO) ? &painted : &fitting), stdout);
 	}
 	fflush(stdout);
 	return 0;
@@ -198,14 +207,15 @@ static int show_status(const struct options *options)
 
 int command_status(const struct options *options)
 {
-	int r = show_status(options);
+	int r;
 
-	while (r == 0 && options->watch) {
-		sleep(1);
-		/* Home, and away with what stands below: the terminal does not flicker. */
-		if (isatty(STDOUT_FILENO))
-			printf("\033[H\033[2J");
+	for (;;) {
+		if (options->watch && isatty(STDOUT_FILENO))
+			printf("\033[H\033[2J"); /* home, and all away */
 		r = show_status(options);
+		if (r < 0 || !options->watch)
+			break;
+		sleep(1);
 	}
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -52,3 +52,27 @@ void paint_status(const char *plain, struct text *out)
 		line += length + (line[length] == '\n');
 	}
 }
+
+static size_t lines_of(const char *text)
+{
+	size_t lines = 0;
+
+	for (; *text; text++)
+		lines += *text == '\n';
+	return lines;
+}
+
+void paint_fit(const char *plain, size_t rows, struct text *out)
+{
+	bool too_long = lines_of(plain) >= rows, ports = false;
+
+	for (const char *line = plain; *line;) {
+		size_t length = strcspn(line, "\n");
+
+		if (length > NAME_WIDTH && line[NAME_WIDTH] == ':')
+			ports = strncmp(line + strspn(line, " "), "ports:", 6) == 0;
+		if (!too_long || !ports)
+			text_add(out, "%.*s\n", (int)length, line);
+		line += length + (line[length] == '\n');
+	}
+}

@@ -17,3 +17,7 @@ bool paint_wanted(int fd);
 
 /* The long status with the state and the warnings in colour. */
 void paint_status(const char *plain, struct text *out);
+
+/* The long status, without the list of the ports when it would not fit on a screen of so many
+ * rows: that is the one long part, and it does not change while one watches. */
+void paint_fit(const char *plain, size_t rows, struct text *out);

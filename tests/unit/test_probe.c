@@ -140,6 +140,20 @@ static void test_painted_status(void **state)
 			    "      state: " PAINT_YELLOW "waiting" PAINT_END "\n");
 }
 
+static void test_fits_the_screen(void **state)
+{
+	static const char plain[] =
+		"      state: up\n      ports: 1680-1695\n             2704-2719\n"
+		"    forward: map0 tcp port 1680 -> 192.168.1.10\n";
+	_cleanup_text_ struct text large = TEXT_INIT, small = TEXT_INIT;
+
+	paint_fit(plain, 5, &large);
+	assert_string_equal(text_get(&large), plain);
+	paint_fit(plain, 4, &small);
+	assert_string_equal(text_get(&small),
+			    "      state: up\n    forward: map0 tcp port 1680 -> 192.168.1.10\n");
+}
+
 static void test_targets(void **state)
 {
 	static const char *const bad[] = {"",
@@ -175,6 +189,7 @@ int main(void)
 		cmocka_unit_test(test_whole_address),
 		cmocka_unit_test(test_width),
 		cmocka_unit_test(test_painted_status),
+		cmocka_unit_test(test_fits_the_screen),
 		cmocka_unit_test(test_targets),
 	};
 

@@ -23,8 +23,7 @@
  * may keep later chains of type nat from seeing the packet. */
 #define PRIORITY_PIN 295
 
-/* ---- sets
- * ------------------------------------------------------------------------------------------ */
+/* ---- sets --------------------------------------------------------------------------------- */
 
 struct interval {
 	uint32_t first, last;
@@ -134,8 +133,7 @@ static void describe_ports(struct nft_table *table, const struct nat_plan_pppoe 
 	free(all);
 }
 
-/* ---- marks
- * ------------------------------------------------------------------------------------------ */
+/* ---- marks -------------------------------------------------------------------------------- */
 
 /* meta mark set meta mark & ~mask | value; the same for the connection */
 static void write_marks(struct nft_rule *rule, uint32_t mask, uint32_t value)
@@ -336,8 +334,7 @@ static void describe_output(struct nft_table *table, const struct nat_plan_pppoe
 	sort_unmarked(chain, pppoe->mask, "pppoe_choose_own");
 }
 
-/* ---- the line itself
- * ------------------------------------------------------------------------------------ */
+/* ---- the line itself ---------------------------------------------------------------------- */
 
 /* A packet of an address that the session does not have, such as one of the session before.
  * Without masquerade the LAN may have addresses of its own that the session carries. */

@@ -148,7 +148,8 @@ static inline void drop_counted(struct nft_rule *rule, const char *counter)
 	nft_drop(rule);
 }
 
-/* Forwards of one line, as a map named map and, for long ranges that keep their ports, rules. */
+/* nat_forward.c: forwards of one line, as a map named map and, for long ranges that keep their
+ * ports, rules. */
 void nat_forwards_map(struct nft_table *table, const char *map, const char *comment,
 		      const struct nat_forward *forwards, size_t count);
 void nat_forwards_rules(struct nft_chain *chain, const char *map,

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What comes to the shared address: first packets, from the tunnel (forwards, filtering maps) or
+ * from inside (hairpin, RFC 4787 REQ-9), and every packet from the tunnel on its way to the LAN or
+ * to the router itself.
+ */
+#include <arpa/inet.h>
+
+#include "lib/kernel/nat_map.h"
+
+/* ---- every packet from the tunnel --------------------------------------------------------- */
+
+static void describe_enter(struct nft_table *table, const struct nat_plan *plan)
+{
+	struct nft_chain *fresh, *chain;
+	struct nft_rule *rule;
+
+	fresh = nft_add_chain(table, "map_enter_new", "only what was forwarded or filtered in",
+			      NFT_CHAIN_PLAIN, 0, 0);
+	clamp_mss(fresh, plan);
+	rule = nft_add_rule(fresh, NULL);
+	ct_status(rule, IPS_DST_NAT, NFT_CMP_NEQ);
+	nft_accept(rule);
+	drop_counted(nft_add_rule(fresh, NULL), "inbound");
+
+	chain = nft_add_chain(table, "map_enter",
+			      "from the tunnel to the LAN, until a connection has gone both ways",
+			      NFT_CHAIN_PLAIN, 0, 0);
+	rule = nft_add_rule(chain, NULL);
+	ct_state(rule, STATE_ESTABLISHED | STATE_RELATED, NFT_CMP_EQ);
+	is_ipv4(rule);
+	nft_goto(rule, "map_enter_new");
+	clamp_mss(chain, plan);
+	rule = nft_add_rule(chain,
+			    "an endpoint that is answered can be reached from the LAN as well");
+	is_protocol(rule, IPPROTO_UDP);
+	ct_direction(rule, IP_CT_DIR_REPLY);
+	nft_ct(rule, NFT_CT_PROTO_DST, IP_CT_DIR_REPLY, 4);
+	load_inside(rule, IP_CT_DIR_ORIGINAL, 8);
+	nft_learn(rule, "map_answered", NFT_LEARN_UPDATE, 4, 8, 0);
+	if (!portset_is_whole(&plan->ports)) {
+		rule = nft_add_rule(chain, "and keeps its port for longer");
+		is_protocol(rule, IPPROTO_UDP);
+		ct_direction(rule, IP_CT_DIR_REPLY);
+		load_inside(rule, IP_CT_DIR_ORIGINAL, ENDPOINT);
+		nft_ct(rule, NFT_CT_PROTO_DST, IP_CT_DIR_REPLY, 4);
+		nft_learn(rule, nat_udp.owner, NFT_LEARN_UPDATE, ENDPOINT, 4, 0);
+	}
+}
+
+static void match_services(struct nft_chain *chain, const struct service *services, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		uint16_t first = htons(services[i].ports.first);
+		uint16_t last = htons(services[i].ports.last);
+
+		for (unsigned int bit = PROTO_TCP; bit <= PROTO_UDP; bit <<= 1) {
+			struct nft_rule *rule;
+
+			if (!(services[i].protocols & bit))
+				continue;
+			rule = nft_add_rule(chain, "opened by nat.open");
+			is_protocol(rule, bit == PROTO_TCP ? IPPROTO_TCP : IPPROTO_UDP);
+			load_l4(rule, L4_DPORT, 0);
+			nft_range(rule, NFT_RANGE_EQ, 0, &first, &last, sizeof(first));
+			nft_accept(rule);
+		}
+	}
+}
+
+static void describe_input(struct nft_table *table, const struct nat_plan *plan)
+{
+	struct nft_chain *chain = nft_add_chain(
+		table, "map_input", "from the tunnel to the router itself", NFT_CHAIN_PLAIN, 0, 0);
+	struct nft_rule *rule = nft_add_rule(chain, NULL);
+
+	ct_state(rule, STATE_ESTABLISHED | STATE_RELATED, NFT_CMP_NEQ);
+	nft_accept(rule);
+	match_services(chain, plan->open, plan->open_count);
+	if (plan->inbound_accept) {
+		rule = nft_add_rule(chain, "nat.inbound = \"accept\"");
+		ct_state(rule, STATE_NEW, NFT_CMP_NEQ);
+		nft_accept(rule);
+	}
+	drop_counted(nft_add_rule(chain, NULL), "inbound");
+}
+
+/* ---- first packets to the shared address -------------------------------------------------- */
+
+/* udp dport . ip saddr map @map_contacted, with the connection noted as any other */
+static void dnat_learnt(struct nft_chain *chain, const struct nat_plan *plan, const char *map,
+			bool by_source, bool note, const char *comment)
+{
+	struct nft_rule *rule = nft_add_rule(chain, comment);
+
+	is_ipv4(rule);
+	is_protocol(rule, IPPROTO_UDP);
+	load_l4(rule, L4_DPORT, 8);
+	if (by_source)
+		load_saddr(rule, 9);
+	nft_map(rule, map, 8, 12);
+	if (note && !portset_is_whole(&plan->ports)) {
+		load_saddr(rule, CONNECTION);
+		load_l4(rule, L4_SPORT, CONNECTION + 1);
+		load_l4(rule, L4_DPORT, CONNECTION + 2);
+		nft_learn_connection(rule, nat_udp.busy, CONNECTION, UINT32_MAX);
+	}
+	nft_dnat(rule, 12, 13);
+}
+
+/* To the shared address: from the tunnel or from inside. What comes from the tunnel to another
+ * address is stopped in map_enter_new and map_input. */
+static void describe_to_us(struct nft_table *table, const struct nat_plan *plan)
+{
+	struct nft_chain *chain = nft_add_chain(table, "map_to_us", "first packets to our address",
+						NFT_CHAIN_PLAIN, 0, 0);
+	struct nft_rule *rule = nft_add_rule(chain, NULL);
+
+	is_ipv4(rule);
+	coming_by(rule, plan->tunnel);
+	nft_goto(rule, "map_arrive");
+	rule = nft_add_rule(chain, NULL);
+	is_ipv4(rule);
+	nft_goto(rule, "map_hairpin");
+}
+
+static void describe_arrive(struct nft_table *table, const struct nat_plan *plan)
+{
+	struct nft_chain *chain = nft_add_chain(
+		table, "map_arrive", "first packets from the tunnel", NFT_CHAIN_PLAIN, 0, 0);
+	struct nft_rule *rule = nft_add_rule(chain, NULL);
+
+	is_ipv4(rule);
+	load_saddr(rule, 0);
+	nft_lookup(rule, "map_martians", 0);
+	drop_counted(rule, "inbound");
+	if (!portset_is_whole(&plan->ports)) {
+		drop_foreign(chain, &plan->ports, L4_DPORT, IPPROTO_TCP, "inbound",
+			     "not our ports: the relay should not have sent this");
+		drop_foreign(chain, &plan->ports, L4_DPORT, IPPROTO_UDP, "inbound", NULL);
+	}
+	nat_forwards_rules(chain, "map_forward", plan->forwards, plan->forward_count);
+	dnat_learnt(chain, plan, "map_contacted", true, true,
+		    "hosts that were written to may answer from any port");
+	dnat_learnt(chain, plan, "map_open", false, true, NULL);
+}
+
+static void describe_hairpin(struct nft_table *table, const struct nat_plan *plan)
+{
+	struct nft_chain *chain = nft_add_chain(
+		table, "map_hairpin", "to our shared address from inside (RFC 4787 REQ-9)",
+		NFT_CHAIN_PLAIN, 0, 0);
+
+	nat_forwards_rules(chain, "map_forward", plan->forwards, plan->forward_count);
+	dnat_learnt(chain, plan, "map_open", false, false, NULL);
+	dnat_learnt(chain, plan, "map_answered", false, false, NULL);
+}
+
+void nat_enter_describe(struct nft_table *table, const struct nat_plan *plan)
+{
+	describe_enter(table, plan);
+	describe_input(table, plan);
+	describe_arrive(table, plan);
+	describe_hairpin(table, plan);
+	describe_to_us(table, plan);
+}

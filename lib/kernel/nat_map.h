@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the files of the table's MAP-E part share. Nobody else includes this. */
+#pragma once
+
+#include "lib/kernel/nat_words.h"
+
+/* Elements of a learnt set; one is some 150 octets. */
+#define LEARNT_MAX 65536u
+/* An endpoint keeps its port for so long after it was last answered. */
+#define OWNER_SECONDS 3600u
+/* nf_conntrack_proto_tcp.c tcp_timeouts: TIME_WAIT */
+#define TIME_WAIT_MS 121000u
+
+/* The kinds of connection that MAP-E carries. Each has sets and chains of its own, which keeps keys
+ * short and what is often asked for in the processor's cache. */
+struct nat_kind {
+	uint8_t protocol;
+	uint32_t own, other;        /* offsets of our number and of the other end's */
+	const char *chain, *search; /* search_1, search_16, ... are made from it */
+	const char *owner, *busy, *closing;
+};
+
+extern const struct nat_kind nat_udp, nat_tcp;
+
+/* Words of the rules. The chains are entered with IPv4 of one protocol only, so that the
+ * rules need not ask again; nft shows addresses as @nh,96,32 (source) and @nh,128,32 (destination)
+ * then. */
+#define ENDPOINT   0u /* LAN address . port */
+#define CONNECTION 4u /* destination . its port . our port */
+#define OWN_PORT   6u
+#define OWN_ADDR   8u
+
+/* ---- the port set as a condition (nat_map.c) ------------------------------------------------- */
+
+/* tcp sport & 0x03f0 == 0x0290 tcp sport >= 1024 (of the number already in word 0) */
+void is_own_port(struct nft_rule *rule, const struct portset *set);
+/* Two rules that drop what has a foreign number at an offset of the transport header. protocol 0:
+ * the chain is entered with one protocol only. */
+void drop_foreign(struct nft_chain *chain, const struct portset *set, uint32_t offset,
+		  uint8_t protocol, const char *counter, const char *comment);
+
+/* Where the LAN endpoint of a packet that has left NAT stands in conntrack. */
+static inline void load_inside(struct nft_rule *rule, uint8_t direction, unsigned int to)
+{
+	nft_ct(rule, NFT_CT_SRC_IP, direction, to);
+	nft_ct(rule, NFT_CT_PROTO_SRC, direction, to + 1);
+}
+
+/* ---- parts, in the order in which a packet meets them ---------------------------------------- */
+
+/* nat_enter.c: map_to_us, map_arrive, map_hairpin, map_enter, map_input. */
+void nat_enter_describe(struct nft_table *table, const struct nat_plan *plan);
+/* nat_snat.c: map_snat, and the sets that it learns. */
+void nat_snat_describe(struct nft_table *table, const struct nat_plan *plan);
+/* nat_leave.c: map_leave and map_ours. */
+void nat_leave_describe(struct nft_table *table, const struct nat_plan *plan);
+/* Fits the MSS of SYN packets to the tunnel. */
+void clamp_mss(struct nft_chain *chain, const struct nat_plan *plan);

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Which port a connection into the tunnel gets (nat.h tells how), and what is learnt for it.
+ */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/kernel/nat_map.h"
+
+#define SEARCH_WIDTH 16u
+#define SEARCH_MAX   4096u /* ports tried for one connection at most */
+
+const struct nat_kind nat_udp = {
+	.protocol = IPPROTO_UDP,
+	.own = L4_SPORT,
+	.other = L4_DPORT,
+	.chain = "map_udp",
+	.search = "map_udp_search",
+	.owner = "map_udp_owner",
+	.busy = "map_udp_busy",
+};
+
+const struct nat_kind nat_tcp = {
+	.protocol = IPPROTO_TCP,
+	.own = L4_SPORT,
+	.other = L4_DPORT,
+	.chain = "map_tcp",
+	.search = "map_tcp_search",
+	.owner = "map_tcp_owner",
+	.busy = "map_tcp_busy",
+	.closing = "map_tcp_closing",
+};
+
+/* ICMP queries: the identifier is the port (RFC 5508); type and code stand for the other port. */
+static const struct nat_kind echo = {
+	.protocol = IPPROTO_ICMP,
+	.own = ICMP_ID,
+	.other = ICMP_TYPE_CODE,
+	.chain = "map_echo",
+	.search = "map_echo_search",
+	.owner = "map_echo_owner",
+	.busy = "map_echo_busy",
+};
+
+static const struct nat_kind *const kinds[] = {&nat_udp, &nat_tcp, &echo};
+
+/* ---- sets --------------------------------------------------------------------------------- */
+
+static bool is_forwarded(const struct nat_plan *plan, uint16_t port)
+{
+	for (size_t i = 0; i < plan->forward_count; i++)
+		if (port >= plan->forwards[i].ports.first && port <= plan->forwards[i].ports.last)
+			return true;
+	return false;
+}
+
+static struct nft_set *run_map(struct nft_table *table, const char *name, const char *comment)
+{
+	return nft_add_set(table, &(struct nft_set_spec){
+					  .name = name,
+					  .comment = comment,
+					  .key = {NFT_TYPE_INTEGER},
+					  .data = {NFT_TYPE_SERVICE},
+				  });
+}
+
+/* The longest run of ports of one block that are not forwarded; false: none. */
+static bool longest_run(const struct nat_plan *plan, struct port_range block,
+			struct port_range *ret)
+{
+	unsigned int best = 0, length = 0;
+
+	for (uint32_t port = MAX_OF(block.first, 1u); port <= block.last; port++) {
+		length = is_forwarded(plan, (uint16_t)port) ? 0 : length + 1;
+		if (length > best) {
+			best = length;
+			*ret = (struct port_range){(uint16_t)(port - length + 1), (uint16_t)port};
+		}
+	}
+	return best > 0;
+}
+
+/* The numbers of runs and ports below are their places in the port set, whatever is forwarded: a
+ * changed forward changes these elements, and no rule. */
+static void describe_runs(struct nft_table *table, const struct nat_plan *plan)
+{
+	struct nft_set *firsts =
+		run_map(table, "map_run_first", "the longest run of ports in each block: first");
+	struct nft_set *lasts = run_map(table, "map_run_last", "and last");
+
+	for (uint32_t block = 0; block < portset_block_count(&plan->ports); block++) {
+		struct port_range run;
+		uint16_t ends[2];
+
+		if (!longest_run(plan, portset_block(&plan->ports, block), &run))
+			continue;
+		ends[0] = htons(run.first);
+		ends[1] = htons(run.last);
+		nft_add_element(firsts, &block, &ends[0]);
+		nft_add_element(lasts, &block, &ends[1]);
+	}
+}
+
+/* Port 0 is never given out, nor a port that is forwarded. */
+static void describe_pool(struct nft_table *table, const struct nat_plan *plan)
+{
+	struct nft_set *set = nft_add_set(
+		table,
+		&(struct nft_set_spec){
+			.name = "map_pool",
+			.comment = "ports and ICMP identifiers that connections may get: the "
+				   "port set without forwards",
+			.key = {NFT_TYPE_INTEGER},
+			.data = {NFT_TYPE_SERVICE},
+		});
+
+	for (uint32_t n = 0; n < portset_count(&plan->ports); n++) {
+		uint16_t port = portset_nth(&plan->ports, n), data = htons(port);
+
+		if (port != 0 && !is_forwarded(plan, port))
+			nft_add_element(set, &n, &data);
+	}
+}
+
+static void describe_learnt(struct nft_table *table, const struct nat_kind *kind)
+{
+	nft_add_set(table,
+		    &(struct nft_set_spec){
+			    .name = kind->owner,
+			    .comment = "LAN endpoint : its port (endpoint-independent mapping)",
+			    .key = {NFT_TYPE_IPV4, NFT_TYPE_SERVICE},
+			    .data = {NFT_TYPE_SERVICE},
+			    .learnt = true,
+			    .size = LEARNT_MAX,
+			    .timeout = OWNER_SECONDS,
+		    });
+	nft_add_set(table,
+		    &(struct nft_set_spec){
+			    .name = kind->busy,
+			    .comment = "living connections: destination . its port . our port",
+			    .key = {NFT_TYPE_IPV4, NFT_TYPE_SERVICE, NFT_TYPE_SERVICE},
+			    .learnt = true,
+			    .size = LEARNT_MAX,
+		    });
+	if (kind->closing)
+		nft_add_set(table,
+			    &(struct nft_set_spec){
+				    .name = kind->closing,
+				    .comment = "connections at their end, as long as "
+					       "conntrack keeps them",
+				    .key = {NFT_TYPE_IPV4, NFT_TYPE_SERVICE, NFT_TYPE_SERVICE},
+				    .learnt = true,
+				    .size = LEARNT_MAX,
+				    .timeout = TIME_WAIT_MS / 1000,
+			    });
+}
+
+/* ---- chains ------------------------------------------------------------------------------- */
+
+static void load_endpoint(struct nft_rule *rule, const struct nat_kind *kind)
+{
+	load_saddr(rule, ENDPOINT);
+	load_l4(rule, kind->own, ENDPOINT + 1);
+}
+
+/* Destination and port not taken by somebody else's connection. */
+static void is_free(struct nft_rule *rule, const struct nat_kind *kind)
+{
+	load_daddr(rule, CONNECTION);
+	load_l4(rule, kind->other, CONNECTION + 1);
+	nft_lookup_absent(rule, kind->busy, CONNECTION);
+	if (kind->closing)
+		nft_lookup_absent(rule, kind->closing, CONNECTION);
+}
+
+static void take_port(struct nft_rule *rule, const struct nat_kind *kind,
+		      const struct nat_plan *plan)
+{
+	nft_learn_connection(rule, kind->busy, CONNECTION, UINT32_MAX);
+	nft_immediate(rule, &plan->address.addr, 4, OWN_ADDR);
+	/* One port, so random only tells nf_nat not to look through the endpoint's other
+	 * connections first: the map of owners has done that. */
+	nft_snat(rule, OWN_ADDR, OWN_PORT, NFT_NO_DATA, true);
+}
+
+/* ip daddr . udp dport . (ip saddr . udp sport map @map_udp_owner) != @map_udp_busy ... snat */
+static void snat_own_port(struct nft_chain *chain, const struct nat_plan *plan,
+			  const struct nat_kind *kind)
+{
+	struct nft_rule *rule = nft_add_rule(chain, "an endpoint that has a port keeps it");
+
+	load_endpoint(rule, kind);
+	nft_map(rule, kind->owner, ENDPOINT, OWN_PORT);
+	nft_known_length(rule, OWN_PORT, OWN_ADDR);
+	is_free(rule, kind);
+	take_port(rule, kind, plan);
+}
+
+/* The next port in turn, if it is free for this destination. An endpoint that has a port already
+ * keeps it in the map of owners: `add` leaves what is there. */
+static void snat_next_port(struct nft_chain *chain, const struct nat_plan *plan,
+			   const struct nat_kind *kind, const char *comment)
+{
+	struct nft_rule *rule = nft_add_rule(chain, comment);
+
+	load_endpoint(rule, kind);
+	nft_numgen(rule, false, portset_count(&plan->ports), OWN_PORT);
+	nft_map(rule, "map_pool", OWN_PORT, OWN_PORT);
+	nft_known_length(rule, OWN_PORT, OWN_ADDR);
+	is_free(rule, kind);
+	nft_learn(rule, kind->owner, NFT_LEARN_ADD, ENDPOINT, OWN_PORT, 0);
+	take_port(rule, kind, plan);
+}
+
+static void jump_times(struct nft_chain *chain, const char *to, unsigned int times)
+{
+	for (unsigned int i = 0; i < times; i++)
+		nft_jump(nft_add_rule(chain, NULL), to);
+}
+
+/* As many tries as the pool has ports, in few rules: the first chain tries one port, the next calls
+ * it 16 times, and so on. Every try takes the next port in turn. */
+static void describe_search(struct nft_table *table, const struct nat_plan *plan,
+			    const struct nat_kind *kind)
+{
+	unsigned int wanted = MIN_OF(portset_count(&plan->ports), SEARCH_MAX), tries = 1;
+	char below[40], name[40];
+	struct nft_chain *chain;
+
+	snprintf(below, sizeof(below), "%s_1", kind->search);
+	chain = nft_add_chain(table, below,
+			      "takes the next port, if it is free for the destination",
+			      NFT_CHAIN_PLAIN, 0, 0);
+	snat_next_port(chain, plan, kind, NULL);
+	while (tries * SEARCH_WIDTH < wanted) {
+		snprintf(name, sizeof(name), "%s_%u", kind->search, tries * SEARCH_WIDTH);
+		chain = nft_add_chain(table, name, NULL, NFT_CHAIN_PLAIN, 0, 0);
+		jump_times(chain, below, SEARCH_WIDTH);
+		tries *= SEARCH_WIDTH;
+		memcpy(below, name, sizeof(below));
+	}
+	chain = nft_add_chain(table, kind->search, "tries every port of the pool in turn",
+			      NFT_CHAIN_PLAIN, 0, 0);
+	jump_times(chain, below, (wanted + tries - 1) / tries);
+}
+
+/* When every port looks taken (or a map is full) the connection counts as refused, and nf_nat may
+ * still find a port in one run: it knows of connections that ended within the last second, before
+ * the set of living ones has been swept, and may take over one that waits for its end (TIME_WAIT).
+ * Without one, the packet goes no further than nf_conntrack_confirm(). */
+static void snat_last_resort(struct nft_chain *chain, const struct nat_plan *plan)
+{
+	struct nft_rule *rule = nft_add_rule(
+		chain, "no port is free, unless nf_nat knows of one that was just left");
+
+	nft_counter(rule, "refused");
+	nft_numgen(rule, true, portset_block_count(&plan->ports), 0);
+	nft_map(rule, "map_run_first", 0, 4);
+	nft_map(rule, "map_run_last", 0, 5);
+	nft_immediate(rule, &plan->address.addr, 4, OWN_ADDR);
+	nft_snat(rule, OWN_ADDR, 4, 5, false);
+}
+
+static void limit_host(struct nft_table *table, struct nft_chain *chain,
+		       const struct nat_plan *plan)
+{
+	struct nft_rule *rule;
+
+	if (!plan->host_limit)
+		return;
+	nft_add_set(table, &(struct nft_set_spec){
+				   .name = "map_host_limit",
+				   .comment = "connections of each LAN host",
+				   .key = {NFT_TYPE_IPV4},
+				   .learnt = true,
+				   .size = LEARNT_MAX,
+			   });
+	rule = nft_add_rule(chain, "a host that holds as many connections as it may gets no more");
+	is_ipv4(rule);
+	load_saddr(rule, 0);
+	nft_learn_connection(rule, "map_host_limit", 0, plan->host_limit);
+	nft_goto(rule, "map_port");
+	drop_counted(nft_add_rule(chain, NULL), "refused");
+}
+
+static void describe_kind(struct nft_table *table, const struct nat_plan *plan,
+			  const struct nat_kind *kind)
+{
+	struct nft_chain *chain;
+
+	describe_learnt(table, kind);
+	describe_search(table, plan, kind);
+	chain = nft_add_chain(table, kind->chain, "which port a connection gets", NFT_CHAIN_PLAIN,
+			      0, 0);
+	snat_own_port(chain, plan, kind);
+	snat_next_port(chain, plan, kind, "a new endpoint gets the next port in turn");
+	nft_jump(nft_add_rule(chain, "taken: all others in turn"), kind->search);
+	snat_last_resort(chain, plan);
+	nft_drop(nft_add_rule(chain, NULL));
+}
+
+static void describe_snat(struct nft_table *table, const struct nat_plan *plan)
+{
+	struct nft_chain *snat, *chain;
+	struct nft_rule *rule;
+
+	describe_pool(table, plan);
+	describe_runs(table, plan);
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		describe_kind(table, plan, kinds[i]);
+	snat = nft_add_chain(table, "map_snat", "first packets into the tunnel get a port of ours",
+			     NFT_CHAIN_PLAIN, 0, 0);
+	chain = plan->host_limit ? nft_add_chain(table, "map_port", NULL, NFT_CHAIN_PLAIN, 0, 0)
+				 : snat;
+	limit_host(table, snat, plan);
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		rule = nft_add_rule(chain, NULL);
+		is_protocol(rule, kinds[i]->protocol);
+		nft_goto(rule, kinds[i]->chain);
+	}
+	drop_counted(nft_add_rule(chain, "MAP-E carries what has ports, and nothing else"),
+		     "unmappable");
+}
+
+/* Sharing ratio 1: every protocol, and nf_nat keeps the port where it can. */
+static void describe_whole_snat(struct nft_table *table, const struct nat_plan *plan)
+{
+	struct nft_chain *chain = nft_add_chain(table, "map_snat", "the whole address is ours",
+						NFT_CHAIN_PLAIN, 0, 0);
+	uint16_t first = htons(32768), last = htons(65535);
+	struct nft_rule *rule;
+
+	for (size_t i = 0; i < plan->forward_count; i++) {
+		uint16_t from = htons(plan->forwards[i].ports.first);
+		uint16_t to = htons(plan->forwards[i].ports.last);
+
+		rule = nft_add_rule(chain, "not a forwarded port");
+		nft_meta(rule, NFT_META_L4PROTO, 0);
+		nft_lookup(rule, "map_protocols", 0);
+		load_l4(rule, L4_SPORT, 0);
+		nft_range(rule, NFT_RANGE_EQ, 0, &from, &to, sizeof(from));
+		nft_immediate(rule, &plan->address.addr, 4, OWN_ADDR);
+		nft_immediate(rule, &first, sizeof(first), 4);
+		nft_immediate(rule, &last, sizeof(last), 5);
+		nft_snat(rule, OWN_ADDR, 4, 5, false);
+	}
+	rule = nft_add_rule(chain, NULL);
+	nft_immediate(rule, &plan->address.addr, 4, OWN_ADDR);
+	nft_snat(rule, OWN_ADDR, NFT_NO_DATA, NFT_NO_DATA, false);
+}
+
+void nat_snat_describe(struct nft_table *table, const struct nat_plan *plan)
+{
+	if (portset_is_whole(&plan->ports))
+		describe_whole_snat(table, plan);
+	else
+		describe_snat(table, plan);
+}

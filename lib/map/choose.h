@@ -86,9 +86,10 @@ struct choice {
  *     the RA says counts before the addresses made from it.
  *  2. A prefix delegated whole or seen on the WAN, before one known by LAN addresses only or
  *     delegated in part (a home gateway in front; its RA, if any, is the same end-user prefix).
- *  3. A delegated prefix in which an address is alive before everything else. One without is no
- *     proof: its route may have stayed when the prefix went. It comes last once a router has
- *     announced anything since it appeared.
+ *  3. A delegated prefix in which an address of the LAN is alive before one with an address of the
+ *     WAN, and that before everything else. One without an address is no proof: its route may have
+ *     stayed when the prefix went. It comes last once a router has announced anything since it
+ *     appeared.
  *  4. Announced prefixes: those confirmed within CHOOSE_SILENCE_USEC of the last word of any RA.
  *     Refreshing alone changes nothing, so that two routers never take turns.
  *  5. The newest: appeared_usec of the RA or the address, whichever is older, or of the route; then

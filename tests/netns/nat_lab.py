@@ -162,6 +162,7 @@ class Lab:
     ADDRESS = "198.51.100.52"
     LAN = "192.168.2."
     SHAPES = {1008: "6/6/41", 240: "4/8/41"}  # OCN, v6plus
+    hops_inwards = 0  # routers between the Internet's wire and ours
 
     def __init__(self, driver, ports=1008):
         if os.geteuid() != 0:

@@ -399,7 +399,8 @@ def icmp_errors(lab):
     require(out and out[0].source == A, f"port unreachable of a host: {out}")
     require((out[0].inner.destination, out[0].inner.dport) == (A, sent.sport),
             f"embedded packet shows {out[0].inner}")
-    lab.wan.put(udp(SERVER, 53, A, sent.sport, ttl=1))
+    got = lab.back(udp(SERVER, 53, A, sent.sport, ttl=1 + lab.hops_inwards))
+    require(got == [], f"at its end, and went on: {got}")
     out = lab.wan.get()
     require(out and out[0].kind == 11 and out[0].source == A, f"time exceeded of ours: {out}")
     require((out[0].inner.destination, out[0].inner.dport) == (A, sent.sport),
@@ -615,6 +616,22 @@ TESTS += [
 ]
 
 
+def run_tests(lab, tests):
+    """Returns how many failed."""
+    failed = 0
+    print(f"1..{len(tests)}")
+    for number, test in enumerate(tests, 1):
+        lab.ports = max(lab.SHAPES)
+        try:
+            note = test(lab)
+            print(f"ok {number} - {test.__name__}" + (f" # {note}" if note else ""), flush=True)
+        except (AssertionError, RuntimeError, IndexError) as error:
+            failed += 1
+            print(f"not ok {number} - {test.__name__}\n# {type(error).__name__}: {error}",
+                  flush=True)
+    return failed
+
+
 def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
@@ -627,18 +644,9 @@ def main():
     except CannotRun as reason:
         print(f"1..0 # SKIP {reason}")
         sys.exit(77)
-    failed = 0
-    print(f"# seed {seed}\n1..{len(chosen)}")
+    print(f"# seed {seed}")
     with lab:
-        for number, test in enumerate(chosen, 1):
-            lab.ports = 1008
-            try:
-                note = test(lab)
-                print(f"ok {number} - {test.__name__}" + (f" # {note}" if note else ""), flush=True)
-            except (AssertionError, RuntimeError, IndexError) as error:
-                failed += 1
-                print(f"not ok {number} - {test.__name__}\n# {type(error).__name__}: {error}",
-                      flush=True)
+        failed = run_tests(lab, chosen)
     sys.exit(failed > 0)
 
 

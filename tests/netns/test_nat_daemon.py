@@ -1,0 +1,254 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the NAT promises while the daemon lives: changes keep flows, and the use of ports is seen.
+
+usage: test_nat_daemon.py PATH-OF-nat_driver PATH-OF-maped [WORD...]
+
+Prints TAP. Exit 77: cannot run here.
+"""
+
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+
+from nat_lab import ACK, SYN, CannotRun, Lab, echo, tcp, udp
+from daemon_lab import DaemonLab
+
+if __name__ == "__main__":
+    Lab.ADDRESS = DaemonLab.ADDRESS  # before the tests of the table take it as theirs
+
+import test_nat  # noqa: E402
+from test_nat import HOST, OTHER, SECOND, SERVER, contacted, endpoints, keeps, require  # noqa: E402
+
+A = Lab.ADDRESS
+
+
+def until(condition, what, seconds=20.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        require(time.monotonic() < end, what)
+        time.sleep(0.02)
+
+
+def table(lab):
+    text = lab.inside("nft", "-t", "list", "table", "inet", "maped", check=False)
+    return re.sub(r"packets \d+ bytes \d+", "", text)
+
+
+# ---- live changes ---------------------------------------------------------------------------------
+
+
+def reload_keeps_flows(lab):
+    keeps(lab, lab.daemon.reload)
+
+
+def changed_forward_keeps_flows(lab):
+    last = lab.set_ports()[-1]
+
+    def change():
+        lab.sync(f"forward=tcp:{last}:{OTHER}:80")
+        got = lab.back(tcp(SERVER, 4321, A, last))
+        require(got and (got[0].destination, got[0].dport) == (OTHER, 80), f"no forward: {got}")
+        lab.sync(f"forward=tcp:{last}:{OTHER}:81")
+        got = lab.back(tcp(SERVER, 4322, A, last))
+        require(got and (got[0].destination, got[0].dport) == (OTHER, 81), f"still the old: {got}")
+        lab.sync()
+        require(lab.back(tcp(SERVER, 4323, A, last)) == [], "a forward that is gone still works")
+    keeps(lab, change)
+
+
+def changed_filtering_keeps_flows(lab):
+    def change():
+        for mode in ("apdf", "eif", "adf"):
+            lab.sync(f"filtering={mode}")
+        lab.sync()
+    keeps(lab, change)
+
+
+def self_repair_keeps_flows(lab):
+    """Another program harms the table; maped mends it by itself and says so."""
+    for harm in ("flush chain inet maped guard", "insert rule inet maped guard drop"):
+        whole, said = table(lab), len(lab.daemon.said())
+
+        def change():
+            lab.inside("nft", harm)
+            until(lambda: table(lab) == whole, f"not mended: {harm}")
+        keeps(lab, change)
+        until(lambda: re.search("table inet maped altered by nft", lab.daemon.said()[said:]),
+              f"nothing is said of: {harm}")
+        time.sleep(2.5)  # apart from each other, or it were a fight
+
+
+def killed_daemon_keeps_flows(lab):
+    def change():
+        lab.daemon.kill()
+        lab.daemon.drain()
+        lab.daemon.status = ""
+        lab.daemon.start()
+    keeps(lab, change)
+
+
+# ---- another address, another port set --------------------------------------------------------------
+
+
+def entries(lab):
+    return lab.inside("conntrack", "-L", check=False)
+
+
+def several_flows(lab):
+    """UDP, TCP that has gone both ways, an echo; and what is none of ours."""
+    outer = contacted(lab)
+    stream = lab.out(tcp(HOST, 30000, SERVER, 80, seq=1))[0]
+    lab.back(tcp(SERVER, 80, A, stream.sport, SYN | ACK, seq=1, ack=2))
+    lab.out(tcp(HOST, 30000, SERVER, 80, ACK, seq=2, ack=2))
+    lab.out(echo(OTHER, 7, SERVER))
+    for protocol in ("udp", "tcp"):
+        lab.inside("conntrack", "-I", "-p", protocol, "-s", "192.168.2.77", "-d", "10.2.2.2", "--sport",
+                   "5", "--dport", "6", "-t", "300",
+                   *(("--state", "ESTABLISHED") if protocol == "tcp" else ()))
+    ours = re.findall(rf"src=(?:{HOST}|{OTHER}) .* dst={A} ", entries(lab))
+    require(len(ours) == 3, f"flows: {entries(lab)}")
+    return outer
+
+
+def changed_address_drops_exactly_its_flows(lab):
+    lab.fresh()
+    several_flows(lab)
+    try:
+        lab.move_to("v6plus")
+        left = entries(lab)
+        require(f"dst={A}" not in left, f"stale: {left}")
+        require(left.count("src=192.168.2.77") == 2, f"foreign entries went: {left}")
+        out = lab.out(udp(HOST, 40000, SERVER, 3478))
+        require(out and out[0].source == lab.LINES["v6plus"][1], f"{out}")
+        # The old flow's next packet goes on from the new address, as a flow of it.
+        out = lab.out(tcp(HOST, 30000, SERVER, 80, ACK, seq=2, ack=2))
+        require(all(p.source == lab.LINES["v6plus"][1] for p in out), f"{out}")
+    finally:
+        lab.move_to("ocn")
+    require(lab.LINES["v6plus"][1] not in entries(lab), "flows of the second address stay")
+    require(entries(lab).count("src=192.168.2.77") == 2, "foreign entries went with it")
+
+
+def changed_ports_drop_exactly_their_flows(lab):
+    """The same address, another port set: nothing of the old one can be answered any more."""
+    lab.fresh()
+    several_flows(lab)
+    try:
+        lab.move_to("ocn_other_psid")
+        left = entries(lab)
+        require(f"dst={A}" not in left, f"stale: {left}")
+        require(left.count("src=192.168.2.77") == 2, f"foreign entries went: {left}")
+        out = lab.out(udp(HOST, 40000, SERVER, 3478))
+        require(out and lab.in_set(out[0].sport), f"not of the new set: {out}")
+    finally:
+        lab.move_to("ocn")
+
+
+# ---- what the owner sees ----------------------------------------------------------------------------
+
+
+def use_is_visible(lab):
+    lab.fresh()
+    for n in range(30):
+        lab.out(udp(HOST, 5000 + n, SERVER, 53))
+    for n in range(10):
+        lab.out(udp(OTHER, 5000 + n, SECOND, 53))
+    for n in range(5):
+        lab.out(tcp(OTHER, 6000 + n, SERVER, 443))
+    for n in range(3):
+        lab.out(echo(HOST, 100 + n, SECOND))
+    use = lab.daemon.ask()["usage"]
+    require([use[p]["ports"] for p in ("udp", "tcp", "icmp")] == [40, 5, 3], f"ports: {use}")
+    require(use["udp"]["peak"] >= 40, f"peak: {use['udp']}")
+    hosts = {entry["address"]: entry["count"] for entry in use["lan_hosts"]}
+    require(hosts == {HOST: 33, OTHER: 15}, f"LAN hosts: {hosts}")
+    require([entry["address"] for entry in use["lan_hosts"]] == [HOST, OTHER], "not the top one first")
+    places = {entry["address"]: entry["count"] for entry in use["destinations"]}
+    require(places == {SERVER: 35, SECOND: 13}, f"destinations: {places}")
+    lab.inside("conntrack", "-F", check=False)
+    later = lab.daemon.ask()["usage"]
+    require(later["udp"]["ports"] == 0 and later["udp"]["peak"] >= 40, f"after the flows: {later}")
+
+
+def refused_flows_are_counted(lab):
+    lab.fresh("host_limit=7")
+    before = lab.daemon.ask()["usage"]["refused_flows"]
+    for n in range(12):
+        lab.out(udp(HOST, 5000 + n, SERVER, 53))
+    after = lab.daemon.ask()["usage"]["refused_flows"]
+    require(after - before == 5, f"refused {after - before}, 5 were")
+
+
+def use_on_signal(lab):
+    """SIGUSR1: the same in the journal."""
+    lab.fresh()
+    for n in range(17):
+        lab.out(udp(HOST, 5000 + n, SERVER, 53))
+    said = len(lab.daemon.said())
+    lab.daemon.process.send_signal(signal.SIGUSR1)
+    until(lambda: re.search(rf"{re.escape(HOST)}\D+17 ports", lab.daemon.said()[said:]),
+          "no LAN host in the log")
+    text = lab.daemon.said()[said:]
+    for pattern in (r"udp +17 of 1008 ports", rf"{re.escape(SERVER)}\D+17 flows", "refused"):
+        require(re.search(pattern, text), f"{pattern} is not said: {text}")
+
+
+def scarce_ports_are_warned_of(lab):
+    lab.fresh()
+    said = len(lab.daemon.said())
+    flows = endpoints(807)  # 80 % of 1008 are 806.4
+    for host, port in flows[:790]:
+        lab.out(udp(host, port, SERVER, 53))
+    time.sleep(2.5)
+    lab.daemon.drain()
+    require("port" not in lab.daemon.status.split("1008 ports in 63 blocks")[1],
+            f"warned too early: {lab.daemon.status}")
+    for host, port in flows[790:]:
+        lab.out(udp(host, port, SERVER, 53))
+    lab.daemon.wait_status(r"^up.*807 of 1008 udp ports")
+    require("807 of 1008" in lab.daemon.said()[said:], "not in the log")
+    require("807 of 1008" in lab.daemon.ask()["ports_warning"], "not in the JSON")
+    lab.inside("conntrack", "-F", check=False)
+    lab.daemon.wait_status(r"^(?!.*of 1008 udp ports)")
+
+
+def forward_with_a_port_of_its_own(lab):
+    """port = "auto" follows the prefix, and the status tells which it is."""
+    lab.fresh(f"forward=tcp:auto:{OTHER}:80")
+    try:
+        for line, to in (("ocn", A), ("v6plus", lab.LINES["v6plus"][1])):
+            lab.move_to(line)
+            port = int(lab.daemon.ask()["forwards"][0]["first_port"])
+            require(lab.in_set(port), f"{line}: {port} is not of the set")
+            got = lab.back(tcp(SERVER, 4000, to, port))
+            require(got and (got[0].destination, got[0].dport) == (OTHER, 80), f"{line}: {got}")
+    finally:
+        lab.move_to("ocn")
+
+
+TESTS = [reload_keeps_flows, changed_forward_keeps_flows, changed_filtering_keeps_flows,
+         self_repair_keeps_flows, killed_daemon_keeps_flows, changed_address_drops_exactly_its_flows,
+         changed_ports_drop_exactly_their_flows, use_is_visible, refused_flows_are_counted,
+         use_on_signal, scarce_ports_are_warned_of, forward_with_a_port_of_its_own]
+
+
+def main():
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    chosen = [t for t in TESTS if not sys.argv[3:] or any(w in t.__name__ for w in sys.argv[3:])]
+    try:
+        lab = DaemonLab(sys.argv[1], sys.argv[2])
+    except CannotRun as reason:
+        print(f"1..0 # SKIP {reason}")
+        sys.exit(77)
+    with lab:
+        failed = test_nat.run_tests(lab, chosen)
+    sys.exit(failed > 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -258,14 +258,32 @@ static void judge_foreign_nat(const struct nft_survey_chain *chain, const char *
 	     tunnel);
 }
 
-static void judge_forward_drop(const struct nft_survey_chain *chain, bool docker,
-			       const char *tunnel, struct findings *out)
+/* Does it let some LAN in? Docker's own networks do not count: docker lets them out itself. */
+static bool lan_passes(const struct doctor_facts *facts, const struct nft_survey_chain *chain)
 {
+	const char *tunnel = facts->settings->map.tunnel;
+
+	for (size_t i = 0; i < facts->lan_count; i++) {
+		const char *lan = facts->lan[i].interface;
+
+		if (strncmp(lan, "docker", 6) != 0 && strncmp(lan, "br-", 3) != 0 &&
+		    nft_survey_lets_pass(&facts->survey, chain, lan, tunnel))
+			return true;
+	}
+	return false;
+}
+
+static void judge_forward_drop(const struct doctor_facts *facts,
+			       const struct nft_survey_chain *chain, struct findings *out)
+{
+	bool docker = facts->docker == PRESENCE_YES;
+	const char *tunnel = facts->settings->map.tunnel;
 	bool iptables = strcmp(chain->name, "FORWARD") == 0;
 	const char *user = docker ? "DOCKER-USER" : "FORWARD";
 	char command[600], place[2 * SURVEY_NAME_MAX + 8];
 
-	if (chain->nat || !chain->drops || chain->hook != NF_INET_FORWARD)
+	if (chain->nat || !chain->drops || chain->hook != NF_INET_FORWARD ||
+	    lan_passes(facts, chain))
 		return;
 	snprintf(place, sizeof(place), "%s %s %s", family_name(chain->family), chain->table,
 		 chain->name);
@@ -283,8 +301,8 @@ static void judge_forward_drop(const struct nft_survey_chain *chain, bool docker
 			 "nft insert rule %s iifname %s ct status dnat accept",
 			 place, tunnel, place, tunnel, place, tunnel);
 	find(out, SEVERITY_WARNING, "forward-drop", command,
-	     "chain %s drops what it does not accept%s: LAN hosts have IPv4 only if one of its "
-	     "rules lets them use %s",
+	     "chain %s drops what it does not accept%s, and none of its rules lets all that LAN "
+	     "hosts send into %s",
 	     place, docker && iptables ? " (docker's doing)" : "", tunnel);
 }
 
@@ -296,8 +314,7 @@ static void judge_firewalls(const struct doctor_facts *facts, struct findings *o
 		return;
 	for (size_t i = 0; i < facts->survey.count; i++) {
 		judge_foreign_nat(&facts->survey.chains[i], tunnel, out);
-		judge_forward_drop(&facts->survey.chains[i], facts->docker == PRESENCE_YES, tunnel,
-				   out);
+		judge_forward_drop(facts, &facts->survey.chains[i], out);
 	}
 }
 

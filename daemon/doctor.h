@@ -25,7 +25,7 @@ enum presence {
 #define DOCTOR_WORD_MAX 72
 #define DOCTOR_LAN_MAX  16
 
-struct doctor_lan { /* a LAN interface, as firewalld sees it */
+struct doctor_lan { /* a LAN interface; how firewalld sees it */
 	char interface[IFNAMSIZ];
 	char zone[DOCTOR_WORD_MAX]; /* "" = none: the default zone */
 	enum presence passes;       /* from there to the tunnel */
@@ -58,8 +58,8 @@ struct doctor_facts {
 	enum presence networkd, networkd_spares_us; /* runs; leaves foreign routes and rules */
 	enum presence manager, manager_spares_us;   /* NetworkManager runs; tunnel unmanaged */
 	enum presence firewalld;
-	char zone[DOCTOR_WORD_MAX];            /* of the tunnel in firewalld, "" = none */
-	struct doctor_lan lan[DOCTOR_LAN_MAX]; /* only when firewalld runs */
+	char zone[DOCTOR_WORD_MAX]; /* of the tunnel in firewalld, "" = none */
+	struct doctor_lan lan[DOCTOR_LAN_MAX];
 	size_t lan_count;
 	char wan_zone[DOCTOR_WORD_MAX]; /* of the WAN in firewalld, the default zone if none */
 	enum presence wan_zone_open;    /* lets in IPv4 in IPv6 that nobody asked for */

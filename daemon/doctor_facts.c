@@ -263,6 +263,44 @@ static void gather_manager(sd_bus *bus, struct doctor_facts *facts)
 }
 
 /* networkd writes the DUID of a lease as text; its first word is the type. */
+static void add_lan(struct doctor_facts *facts, const char *interface)
+{
+	if (facts->lan_count < ARRAY_SIZE(facts->lan))
+		snprintf(facts->lan[facts->lan_count++].interface, IFNAMSIZ, "%.*s", IFNAMSIZ - 1,
+			 interface);
+}
+
+static bool is_lan(const struct doctor_facts *facts, const char *name)
+{
+	const struct settings *settings = facts->settings;
+	char path[64];
+
+	/* A port of a bridge, or of another group: its master is the interface that counts. */
+	snprintf(path, sizeof(path), "/sys/class/net/%s/master", name);
+	return strcmp(name, "lo") != 0 && access(path, F_OK) < 0 &&
+	       strcmp(name, settings->map.tunnel) != 0 && strcmp(name, facts->snapshot.wan) != 0 &&
+	       !(settings->pppoe.enabled && strcmp(name, settings->pppoe.interface) == 0) &&
+	       strcmp(name, "ip6tnl0") != 0;
+}
+
+/* As the daemon does: those named, otherwise all that are nothing else. */
+static void list_lan(struct doctor_facts *facts)
+{
+	const struct lan_settings *lan = &facts->settings->lan;
+	struct if_nameindex *all;
+
+	for (size_t i = 0; i < lan->interface_count; i++)
+		add_lan(facts, lan->interfaces[i]);
+	if (lan->interface_count > 0)
+		return;
+	all = if_nameindex();
+	for (struct if_nameindex *at = all; at && at->if_index; at++)
+		if (is_lan(facts, at->if_name))
+			add_lan(facts, at->if_name);
+	if (all)
+		if_freenameindex(all);
+}
+
 static void gather_duid(struct doctor_facts *facts)
 {
 	_cleanup_(fclose_p) FILE *file = NULL;
@@ -318,6 +356,7 @@ int doctor_facts_gather(const struct setup *setup, struct doctor_facts *ret, str
 		return r;
 	gather_line(ret);
 	ret->survey_known = nft_survey_read(PLAN_TABLE, &ret->survey, NULL) == 0;
+	list_lan(ret);
 	gather_programs(ret);
 	return 0;
 }

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/doctor_firewalld.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "lib/base/macro.h"
 
@@ -146,45 +144,6 @@ static enum presence any_policy_passes(sd_bus *bus, const char *from, const char
 
 /* ---- interfaces -------------------------------------------------------------------------- */
 
-static void add_lan(struct doctor_facts *facts, const char *interface)
-{
-	if (facts->lan_count < ARRAY_SIZE(facts->lan))
-		snprintf(facts->lan[facts->lan_count++].interface, IFNAMSIZ, "%.*s", IFNAMSIZ - 1,
-			 interface);
-}
-
-static bool is_lan(const struct doctor_facts *facts, const char *name)
-{
-	const struct settings *settings = facts->settings;
-	char path[64 + 256];
-
-	/* A port of a bridge, or of another group: its master is the interface that counts. */
-	snprintf(path, sizeof(path), "/sys/class/net/%s/master", name);
-	return name[0] != '.' && strcmp(name, "lo") != 0 && access(path, F_OK) < 0 &&
-	       strcmp(name, settings->map.tunnel) != 0 && strcmp(name, facts->snapshot.wan) != 0 &&
-	       !(settings->pppoe.enabled && strcmp(name, settings->pppoe.interface) == 0) &&
-	       strcmp(name, "ip6tnl0") != 0;
-}
-
-/* As the daemon does: those named, otherwise all that are nothing else. */
-static void list_lan(struct doctor_facts *facts)
-{
-	const struct lan_settings *lan = &facts->settings->lan;
-	struct dirent *entry;
-	DIR *dir;
-
-	for (size_t i = 0; i < lan->interface_count; i++)
-		add_lan(facts, lan->interfaces[i]);
-	if (lan->interface_count > 0)
-		return;
-	dir = opendir("/sys/class/net");
-	while (dir && (entry = readdir(dir)))
-		if (is_lan(facts, entry->d_name))
-			add_lan(facts, entry->d_name);
-	if (dir)
-		closedir(dir);
-}
-
 static void judge_lan(sd_bus *bus, const char *default_zone, const char *to, struct doctor_lan *lan)
 {
 	const char *from;
@@ -237,7 +196,6 @@ void doctor_ask_firewalld(sd_bus *bus, struct doctor_facts *facts)
 		return;
 	}
 	ask_wan_zone(bus, default_zone, facts);
-	list_lan(facts);
 	for (size_t i = 0; i < facts->lan_count; i++)
 		judge_lan(bus, default_zone, facts->zone[0] ? facts->zone : default_zone,
 			  &facts->lan[i]);

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #include "lib/base/macro.h"
+#include "lib/kernel/nft_pass.h"
 
 #define SURVEY_TRIES 5
 
@@ -23,50 +24,14 @@ struct survey {
 
 DEFINE_CLEANUP(struct mnl_socket *, mnl_socket_close);
 
-static const struct nlattr *nested(const struct nlattr *in, int type)
-{
-	const struct nlattr *attr;
-
-	mnl_attr_for_each_nested(attr, in)
-	{
-		if (mnl_attr_get_type(attr) == type)
-			return attr;
-	}
-	return NULL;
-}
-
-static const struct nlattr *attribute(const struct nlmsghdr *nlh, int type)
-{
-	const struct nlattr *attr;
-
-	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
-	{
-		if (mnl_attr_get_type(attr) == type)
-			return attr;
-	}
-	return NULL;
-}
-
-static const char *text_of(const struct nlattr *attr)
-{
-	return attr && mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0 ? mnl_attr_get_str(attr)
-									 : "";
-}
-
-static uint32_t number_of(const struct nlattr *attr)
-{
-	return attr && mnl_attr_validate(attr, MNL_TYPE_U32) >= 0 ? ntohl(mnl_attr_get_u32(attr))
-								  : 0;
-}
-
 static int take_chain(const struct nlmsghdr *nlh, void *data)
 {
 	const struct nfgenmsg *header = mnl_nlmsg_get_payload(nlh);
-	const struct nlattr *hook = attribute(nlh, NFTA_CHAIN_HOOK);
-	const struct nlattr *policy = attribute(nlh, NFTA_CHAIN_POLICY);
+	const struct nlattr *hook = nft_attribute(nlh, NFTA_CHAIN_HOOK);
+	const struct nlattr *policy = nft_attribute(nlh, NFTA_CHAIN_POLICY);
 	struct survey *survey = data;
 	struct nft_survey_chain *chain;
-	const char *table = text_of(attribute(nlh, NFTA_CHAIN_TABLE));
+	const char *table = nft_text(nft_attribute(nlh, NFTA_CHAIN_TABLE));
 
 	if (!hook || strcmp(table, survey->own) == 0 ||
 	    (header->nfgen_family != NFPROTO_IPV4 && header->nfgen_family != NFPROTO_INET))
@@ -78,13 +43,14 @@ static int take_chain(const struct nlmsghdr *nlh, void *data)
 	chain = &survey->out->chains[survey->out->count++];
 	*chain = (struct nft_survey_chain){
 		.family = header->nfgen_family,
-		.nat = strcmp(text_of(attribute(nlh, NFTA_CHAIN_TYPE)), "nat") == 0,
-		.hook = number_of(nested(hook, NFTA_HOOK_HOOKNUM)),
-		.priority = (int32_t)number_of(nested(hook, NFTA_HOOK_PRIORITY)),
-		.drops = policy && number_of(policy) == NF_DROP,
+		.nat = strcmp(nft_text(nft_attribute(nlh, NFTA_CHAIN_TYPE)), "nat") == 0,
+		.hook = nft_number(nft_nested(hook, NFTA_HOOK_HOOKNUM)),
+		.priority = (int32_t)nft_number(nft_nested(hook, NFTA_HOOK_PRIORITY)),
+		.drops = policy && nft_number(policy) == NF_DROP,
 	};
 	snprintf(chain->table, sizeof(chain->table), "%s", table);
-	snprintf(chain->name, sizeof(chain->name), "%s", text_of(attribute(nlh, NFTA_CHAIN_NAME)));
+	snprintf(chain->name, sizeof(chain->name), "%s",
+		 nft_text(nft_attribute(nlh, NFTA_CHAIN_NAME)));
 	return MNL_CB_OK;
 }
 
@@ -94,17 +60,17 @@ static bool rule_translates(const struct nlattr *expressions)
 
 	mnl_attr_for_each_nested(element, expressions)
 	{
-		const char *name = text_of(nested(element, NFTA_EXPR_NAME));
-		const struct nlattr *data = nested(element, NFTA_EXPR_DATA);
+		const char *name = nft_text(nft_nested(element, NFTA_EXPR_NAME));
+		const struct nlattr *data = nft_nested(element, NFTA_EXPR_DATA);
 
 		if (strcmp(name, "masq") == 0)
 			return true;
 		if (strcmp(name, "nat") == 0 && data &&
-		    number_of(nested(data, NFTA_NAT_TYPE)) == NFT_NAT_SNAT)
+		    nft_number(nft_nested(data, NFTA_NAT_TYPE)) == NFT_NAT_SNAT)
 			return true;
 		/* iptables-nft: the target is named inside (xt_MASQUERADE, xt_nat). */
 		if (strcmp(name, "target") == 0 && data) {
-			const char *target = text_of(nested(data, NFTA_TARGET_NAME));
+			const char *target = nft_text(nft_nested(data, NFTA_TARGET_NAME));
 
 			if (strcmp(target, "MASQUERADE") == 0 || strcmp(target, "SNAT") == 0)
 				return true;
@@ -113,14 +79,35 @@ static bool rule_translates(const struct nlattr *expressions)
 	return false;
 }
 
+static void take_pass(uint8_t family, const char *table, const struct nlmsghdr *nlh,
+		      const struct nlattr *expressions, struct nft_survey *out)
+{
+	struct nft_survey_pass pass = {.family = family};
+
+	if (!nft_pass_read(expressions, &pass))
+		return;
+	if (out->pass_count == SURVEY_PASS_MAX) {
+		out->more = true;
+		return;
+	}
+	snprintf(pass.table, sizeof(pass.table), "%s", table);
+	snprintf(pass.chain, sizeof(pass.chain), "%s",
+		 nft_text(nft_attribute(nlh, NFTA_RULE_CHAIN)));
+	out->passes[out->pass_count++] = pass;
+}
+
 static int take_rule(const struct nlmsghdr *nlh, void *data)
 {
 	const struct nfgenmsg *header = mnl_nlmsg_get_payload(nlh);
-	const struct nlattr *expressions = attribute(nlh, NFTA_RULE_EXPRESSIONS);
-	const char *table = text_of(attribute(nlh, NFTA_RULE_TABLE));
+	const struct nlattr *expressions = nft_attribute(nlh, NFTA_RULE_EXPRESSIONS);
+	const char *table = nft_text(nft_attribute(nlh, NFTA_RULE_TABLE));
 	struct survey *survey = data;
 
-	if (!expressions || !rule_translates(expressions))
+	if (!expressions)
+		return MNL_CB_OK;
+	if (strcmp(table, survey->own) != 0)
+		take_pass(header->nfgen_family, table, nlh, expressions, survey->out);
+	if (!rule_translates(expressions))
 		return MNL_CB_OK;
 	for (size_t i = 0; i < survey->out->count; i++) {
 		struct nft_survey_chain *chain = &survey->out->chains[i];

@@ -353,6 +353,29 @@ def forward_drop(box):
     rules = box.router.run("nft", "list", "chain", "inet", "theirs", "ours")
     for rule in ('oifname "tun0" accept', 'iifname "tun0" ct state established,related accept', "ct status dnat accept"):
         need(rule in rules, "the commands do not make: %s\n%s", rule, rules)
+    finds(box)
+
+
+@scenario.scenario
+def forward_drop_is_no_trouble_where_the_lan_passes(box):
+    """A firewall that its owner wrote drops what it does not accept, and accepts the LAN."""
+    start(box)
+    for rule in ('iifname "lan0" accept', 'iifname "lan0" oifname "tun0" counter log accept', 'iif "lan0" oif "tun0" accept',
+                 'iifname "la*" accept', 'iifname { "lan0", "lan9" } accept', "jump more", "ct state new goto more", "accept"):
+        firewall(box, rule)
+        finds(box)
+    for rule in ('iifname "eth9" accept', 'iifname "lan0" oifname "wan0" accept', 'iifname "lan0" tcp dport 80 accept',
+                 "ct state established accept", 'iifname != "lan0" accept', 'iifname "docker0" accept', "jump less"):
+        firewall(box, rule)
+        finds(box, "forward-drop")
+
+
+def firewall(box, rule):
+    box.router.run("nft", "flush", "ruleset")
+    nft(box, """table inet theirs {
+        chain more { oifname "tun0" accept; }; chain less { oifname "wan0" accept; jump least; }; chain least { counter; };
+        chain into { type filter hook input priority 0; policy drop; iifname "lan0" accept; };
+        chain ours { type filter hook forward priority 0; policy drop; %s; }; }""" % rule)
 
 
 # ---- the probe ----

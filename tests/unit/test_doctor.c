@@ -215,6 +215,33 @@ static void forward_drop(struct doctor_facts *facts)
 	add_chain(facts, NF_INET_FORWARD, 0)->drops = true;
 }
 
+static struct nft_survey_pass *add_pass(struct doctor_facts *facts, const char *chain)
+{
+	struct nft_survey_pass *pass = &facts->survey.passes[facts->survey.pass_count++];
+
+	pass->family = NFPROTO_IPV4;
+	snprintf(pass->table, sizeof(pass->table), "foreign");
+	snprintf(pass->chain, sizeof(pass->chain), "%s", chain);
+	return pass;
+}
+
+/* Rules that accept something, but not what the LAN sends into the tunnel; chains in a circle. */
+static void forward_drop_others_pass(struct doctor_facts *facts)
+{
+	struct nft_survey_chain *chain = add_chain(facts, NF_INET_FORWARD, 0);
+
+	chain->drops = true;
+	facts->lan_count = 2;
+	snprintf(facts->lan[0].interface, sizeof(facts->lan[0].interface), "docker0");
+	snprintf(facts->lan[1].interface, sizeof(facts->lan[1].interface), "lan0");
+	snprintf(add_pass(facts, "THEIRS")->in, IFNAMSIZ, "docker0");
+	snprintf(add_pass(facts, "THEIRS")->in, IFNAMSIZ, "lan00");
+	snprintf(add_pass(facts, "THEIRS")->out, IFNAMSIZ, "map*1");
+	snprintf(add_pass(facts, "ELSEWHERE")->in, IFNAMSIZ, "lan0");
+	snprintf(add_pass(facts, "THEIRS")->jump, SURVEY_NAME_MAX, "CIRCLE");
+	snprintf(add_pass(facts, "CIRCLE")->jump, SURVEY_NAME_MAX, "CIRCLE");
+}
+
 static void docker(struct doctor_facts *facts)
 {
 	struct nft_survey_chain *chain = add_chain(facts, NF_INET_FORWARD, 0);
@@ -327,6 +354,7 @@ static const struct {
 	{"foreign-nat", foreign_nat_beside, SEVERITY_WARNING, "same place"},
 	{"forward-drop", forward_drop, SEVERITY_WARNING,
 	 "nft insert rule ip foreign THEIRS oifname map0 accept"},
+	{"forward-drop", forward_drop_others_pass, SEVERITY_WARNING, "LAN hosts send into map0"},
 	{"forward-drop", docker, SEVERITY_WARNING, "DOCKER-USER"},
 	{"networkd-foreign", networkd, SEVERITY_WARNING, "ManageForeignRoutes=no"},
 	{"networkmanager-tunnel", manager, SEVERITY_WARNING, "nmcli"},
@@ -442,6 +470,12 @@ static void test_harmless_neighbours_are_left_alone(void **state)
 	facts.survey.chains[0].translates = facts.survey.chains[1].translates = true;
 	add_chain(&facts, NF_INET_POST_ROUTING, NAT_PRIORITY_SRC)->nat = true;
 	add_chain(&facts, NF_INET_LOCAL_IN, 0)->drops = true;
+	/* a firewall that lets the LAN out, by way of another chain */
+	add_chain(&facts, NF_INET_FORWARD, 0)->drops = true;
+	facts.lan_count = 1;
+	snprintf(facts.lan[0].interface, sizeof(facts.lan[0].interface), "enp2s0");
+	snprintf(add_pass(&facts, "THEIRS")->jump, SURVEY_NAME_MAX, "MORE");
+	snprintf(add_pass(&facts, "MORE")->in, IFNAMSIZ, "enp*");
 	/* the line gave a prefix, so what it thinks of the DUID does not matter */
 	snprintf(facts.duid, sizeof(facts.duid), "vendor");
 	doctor_judge(&facts, &findings);

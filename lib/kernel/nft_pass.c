@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "lib/kernel/nft_pass.h"
+
+#include <arpa/inet.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/macro.h"
+
+#define JUMPS_MAX 8
+
+const struct nlattr *nft_nested(const struct nlattr *in, int type)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each_nested(attr, in)
+	{
+		if (mnl_attr_get_type(attr) == type)
+			return attr;
+	}
+	return NULL;
+}
+
+const struct nlattr *nft_attribute(const struct nlmsghdr *nlh, int type)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
+	{
+		if (mnl_attr_get_type(attr) == type)
+			return attr;
+	}
+	return NULL;
+}
+
+const char *nft_text(const struct nlattr *attr)
+{
+	return attr && mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0 ? mnl_attr_get_str(attr)
+									 : "";
+}
+
+uint32_t nft_number(const struct nlattr *attr)
+{
+	return attr && mnl_attr_validate(attr, MNL_TYPE_U32) >= 0 ? ntohl(mnl_attr_get_u32(attr))
+								  : 0;
+}
+
+/* ---- one rule ---------------------------------------------------------------------------- */
+
+struct reading {
+	struct nft_survey_pass *pass;
+	uint32_t key;   /* NFT_META_* loaded last, UINT32_MAX = something else */
+	bool condition; /* it asks for more than interfaces */
+	bool accepts;
+};
+
+/* "eth*" is compared without the octet that ends a name. */
+static void take_name(const struct nlattr *value, char to[static IFNAMSIZ])
+{
+	const char *name = mnl_attr_get_payload(value);
+	size_t size = mnl_attr_get_payload_len(value), length = strnlen(name, size);
+
+	if (length == size && length < IFNAMSIZ - 1)
+		snprintf(to, IFNAMSIZ, "%.*s*", (int)length, name);
+	else
+		snprintf(to, IFNAMSIZ, "%.*s", (int)length, name);
+}
+
+static void take_index(const struct nlattr *value, char to[static IFNAMSIZ])
+{
+	uint32_t index = 0;
+
+	if (mnl_attr_get_payload_len(value) == sizeof(index))
+		memcpy(&index, mnl_attr_get_payload(value), sizeof(index));
+	if (!if_indextoname(index, to))
+		snprintf(to, IFNAMSIZ, "?"); /* no interface has this name */
+}
+
+static void take_compare(const struct nlattr *data, struct reading *reading)
+{
+	const struct nlattr *value = nft_nested(data, NFTA_CMP_DATA);
+
+	value = value ? nft_nested(value, NFTA_DATA_VALUE) : NULL;
+	if (!value || nft_number(nft_nested(data, NFTA_CMP_OP)) != NFT_CMP_EQ) {
+		reading->condition = true;
+		return;
+	}
+	if (reading->key == NFT_META_IIFNAME)
+		take_name(value, reading->pass->in);
+	else if (reading->key == NFT_META_OIFNAME)
+		take_name(value, reading->pass->out);
+	else if (reading->key == NFT_META_IIF)
+		take_index(value, reading->pass->in);
+	else if (reading->key == NFT_META_OIF)
+		take_index(value, reading->pass->out);
+	else
+		reading->condition = true;
+}
+
+static void take_verdict(const struct nlattr *data, struct reading *reading)
+{
+	const struct nlattr *verdict = nft_nested(data, NFTA_IMMEDIATE_DATA);
+	int32_t code;
+
+	verdict = verdict ? nft_nested(verdict, NFTA_DATA_VERDICT) : NULL;
+	if (!verdict)
+		return;
+	code = (int32_t)nft_number(nft_nested(verdict, NFTA_VERDICT_CODE));
+	if (code == NF_ACCEPT)
+		reading->accepts = true;
+	else if (code == NFT_JUMP || code == NFT_GOTO)
+		snprintf(reading->pass->jump, sizeof(reading->pass->jump), "%s",
+			 nft_text(nft_nested(verdict, NFTA_VERDICT_CHAIN)));
+}
+
+static bool is_interface(uint32_t key)
+{
+	return key == NFT_META_IIFNAME || key == NFT_META_OIFNAME || key == NFT_META_IIF ||
+	       key == NFT_META_OIF;
+}
+
+static void take_expression(const char *name, const struct nlattr *data, struct reading *reading)
+{
+	if (strcmp(name, "counter") == 0 || strcmp(name, "log") == 0)
+		return;
+	if (!data) {
+		reading->condition = true;
+	} else if (strcmp(name, "meta") == 0) {
+		reading->key = nft_nested(data, NFTA_META_DREG)
+				       ? nft_number(nft_nested(data, NFTA_META_KEY))
+				       : UINT32_MAX;
+	} else if (strcmp(name, "cmp") == 0) {
+		take_compare(data, reading);
+	} else if (strcmp(name, "lookup") == 0) {
+		if (!is_interface(reading->key) || nft_number(nft_nested(data, NFTA_LOOKUP_FLAGS)))
+			reading->condition = true;
+	} else if (strcmp(name, "immediate") == 0) {
+		take_verdict(data, reading);
+	} else {
+		reading->condition = true;
+		reading->key = UINT32_MAX;
+	}
+}
+
+bool nft_pass_read(const struct nlattr *expressions, struct nft_survey_pass *ret)
+{
+	struct reading reading = {.pass = ret, .key = UINT32_MAX};
+	const struct nlattr *element;
+
+	mnl_attr_for_each_nested(element, expressions)
+		take_expression(nft_text(nft_nested(element, NFTA_EXPR_NAME)),
+				nft_nested(element, NFTA_EXPR_DATA), &reading);
+	return ret->jump[0] || (reading.accepts && !reading.condition);
+}
+
+/* ---- all of them ------------------------------------------------------------------------- */
+
+static bool fits(const char *wanted, const char *name)
+{
+	size_t length = strlen(wanted);
+
+	if (length > 0 && wanted[length - 1] == '*')
+		return strncmp(wanted, name, length - 1) == 0;
+	return length == 0 || strcmp(wanted, name) == 0;
+}
+
+static bool lets_pass(const struct nft_survey *survey, uint8_t family, const char *table,
+		      const char *chain, const char *in, const char *out, unsigned int jumps)
+{
+	for (size_t i = 0; i < survey->pass_count; i++) {
+		const struct nft_survey_pass *pass = &survey->passes[i];
+
+		if (pass->family != family || strcmp(pass->table, table) != 0 ||
+		    strcmp(pass->chain, chain) != 0)
+			continue;
+		if (!pass->jump[0] ? fits(pass->in, in) && fits(pass->out, out)
+				   : jumps > 0 && lets_pass(survey, family, table, pass->jump, in,
+							    out, jumps - 1))
+			return true;
+	}
+	return false;
+}
+
+bool nft_survey_lets_pass(const struct nft_survey *survey, const struct nft_survey_chain *chain,
+			  const char *in, const char *out)
+{
+	return survey->more ||
+	       lets_pass(survey, chain->family, chain->table, chain->name, in, out, JUMPS_MAX);
+}

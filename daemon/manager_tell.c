@@ -51,11 +51,24 @@ void manager_enter(struct manager *m, enum state state, const char *reason, uint
 	}
 }
 
+/* By the clock of now, which may have been set after the change. */
+static void date_since(struct report *report)
+{
+	uint64_t ago_usec = machine_usec(CLOCK_BOOTTIME) - report->since_usec;
+	time_t when = (time_t)((machine_usec(CLOCK_REALTIME) - ago_usec) / 1000000);
+	struct tm tm;
+
+	if (!localtime_r(&when, &tm) ||
+	    !strftime(report->since, sizeof(report->since), "%Y-%m-%d %H:%M", &tm))
+		report->since[0] = '\0';
+}
+
 void manager_tell(struct manager *m)
 {
 	_cleanup_text_ struct text line = TEXT_INIT;
 
-	report_line(&m->report, &line);
+	date_since(&m->report);
+	report_line(&m->report, &m->usage, &line);
 	status_line(&m->status, text_get(&line));
 }
 

@@ -32,9 +32,14 @@ void report_map(const struct map_params *params, const char *wan, struct text *o
 		 inet_ntop(AF_INET6, &params->br, br, sizeof(br)), wan);
 }
 
-void report_line(const struct report *report, struct text *out)
+void report_line(const struct report *report, const struct usage *usage, struct text *out)
 {
 	text_add(out, "%s: %s", state_name(report->state), report->reason);
+	if (report->state == STATE_UP && usage->known)
+		text_add(out, "; %u TCP and %u UDP ports in use", usage->used[USAGE_TCP],
+			 usage->used[USAGE_UDP]);
+	if (report->since[0])
+		text_add(out, "; since %s", report->since);
 	if (report->pppoe)
 		text_add(out, "; PPPoE %s on %s", report->ppp_up ? "up" : "down", report->ppp);
 	if (report->warning[0])

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "daemon/state.h"
+#include "daemon/usage.h"
 #include "lib/base/text.h"
 #include "lib/map/choose.h"
 
@@ -19,6 +20,7 @@ struct report {
 	enum state state;
 	char reason[REPORT_SENTENCE_MAX];
 	uint64_t since_usec;  /* CLOCK_BOOTTIME of the last change of state */
+	char since[32];       /* the same for people, "" = not known */
 	struct choice choice; /* VERDICT_CHOSEN: MAP-E is built on it */
 	char wan[IFNAMSIZ];
 	bool pppoe, ppp_up; /* wanted; there */
@@ -39,4 +41,4 @@ void report_state(struct report *report, enum state state, const char *reason, u
 void report_map(const struct map_params *params, const char *wan, struct text *out);
 
 /* The STATUS line. */
-void report_line(const struct report *report, struct text *out);
+void report_line(const struct report *report, const struct usage *usage, struct text *out);

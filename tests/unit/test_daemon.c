@@ -237,7 +237,8 @@ static void test_status_line(void **state)
 {
 	struct world *world = *state;
 	struct report report = {.state = STATE_UP, .pppoe = true, .ppp = "ppp0"};
-	_cleanup_text_ struct text reason = TEXT_INIT, line = TEXT_INIT;
+	_cleanup_text_ struct text reason = TEXT_INIT, line = TEXT_INIT, used = TEXT_INIT;
+	struct usage usage = {0};
 	struct decision decision;
 
 	see(world, "2400:4050:48d:2900::/64");
@@ -250,9 +251,14 @@ static void test_status_line(void **state)
 	snprintf(report.reason, sizeof(report.reason), "it works");
 	snprintf(report.refused, sizeof(report.refused), "maped.conf:3: wrong");
 	report.refused_count = 2;
-	report_line(&report, &line);
+	report_line(&report, &usage, &line);
 	assert_string_equal(text_get(&line), "up: it works; PPPoE down on ppp0; new configuration "
 					     "refused: maped.conf:3: wrong (and 1 more)");
+	report = (struct report){.state = STATE_UP, .reason = "it works", .since = "yesterday"};
+	usage = (struct usage){.known = true, .used = {[USAGE_TCP] = 57, [USAGE_UDP] = 12}};
+	report_line(&report, &usage, &used);
+	assert_string_equal(text_get(&used),
+			    "up: it works; 57 TCP and 12 UDP ports in use; since yesterday");
 }
 
 int main(void)

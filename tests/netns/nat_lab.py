@@ -86,6 +86,23 @@ def echo(source, ident, destination, kind=8, seq=1, **kw):
     return icmp(source, destination, kind, 0, struct.pack("!HH", ident, seq), b"ping" * 4, **kw)
 
 
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for octet in data:
+        crc ^= octet
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def sctp(source, sport, destination, dport):
+    """An INIT; conntrack looks at its checksum."""
+    init = struct.pack("!BBHIIHHI", 1, 0, 20, random.getrandbits(31) + 1, 65535, 1, 1, 1)
+    head = struct.pack("!HHI", sport, dport, 0)
+    check = struct.pack("<I", crc32c(head + b"\0" * 4 + init))
+    return ip_packet(source, destination, 132, head + check + init)
+
+
 class Packet:
     """An IPv4 packet as it was read from a wire."""
 

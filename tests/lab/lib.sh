@@ -46,6 +46,31 @@ like() {
   if [[ $3 =~ $2 ]]; then ok "$1"; else not_ok "$1" "wanted something like '$2', got '$3'"; fi
 }
 
+# tap NAME COMMAND...: the results of a test program that speaks TAP, as checks NAME/RESULT
+tap() {
+  local name=$1 log=$results/log.$1 code=0 line bad=''
+  shift
+  : >"$log"
+  while read -r line; do
+    printf '%s\n' "$line" >>"$log"
+    if [ -n "$bad" ]; then # the line behind a failure tells why
+      not_ok "$name/$bad" "${line#\# }"
+      bad=''
+    fi
+    case $line in
+      "ok "*) line=${line#* - }; ok "$name/${line%% \#*}" ;;
+      "not ok "*) line=${line#* - }; bad=${line%% \#*} ;;
+      1..0*) skip "$name" "${line#*SKIP }" ;;
+      code=*) code=${line#code=} ;;
+    esac
+  done < <(code=0; "$@" 2>&1 </dev/null || code=$?; echo "code=$code")
+  # 77: the program has said why it skips
+  if [ "$code" -gt 1 ] && [ "$code" != 77 ]; then
+    not_ok "$name" "ended with code $code: $(tail -n 2 "$log" | head -n 1 | cut -c1-300)"
+  fi
+  grep -qE '^(ok|not ok|1\.\.0)' "$log" || not_ok "$name" "no result: $(tail -n 2 "$log" | head -n 1 | cut -c1-300)"
+}
+
 # soon SECONDS COMMAND...: until it succeeds
 soon() {
   local until=$((${EPOCHREALTIME/./} + $1 * 1000000))

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/base/macro.h"
+#include "lib/config/near.h"
 
 enum {
 	OPTION_CONFIG = 256,
@@ -74,27 +75,35 @@ static unsigned int common_start(const char *a, const char *b)
 	return n;
 }
 
-/* The option that shares the longest beginning, when it is at least two letters. */
+/* The option that a letter or a beginning stands for, or that has been mistyped; NULL: none. */
 static const char *near_option(const char *word)
 {
+	char name[32];
+	struct near near;
 	const char *best = NULL;
-	unsigned int best_length = 1;
+	unsigned int best_length;
 
 	while (*word == '-')
 		word++;
-	for (const struct option *o = long_options; o->name; o++)
-		if (common_start(o->name, word) > best_length) {
+	snprintf(name, sizeof(name), "%.*s", (int)MIN_OF(strcspn(word, "="), sizeof(name) - 1),
+		 word);
+	near = near_init(name);
+	best_length = name[0] && name[1] ? 1 : 0;
+	for (const struct option *o = long_options; o->name; o++) {
+		near_offer(&near, o->name);
+		if (common_start(o->name, name) > best_length) {
 			best = o->name;
-			best_length = common_start(o->name, word);
+			best_length = common_start(o->name, name);
 		}
-	return best;
+	}
+	return near.best ? near.best : best;
 }
 
-static int complain(const char *word)
+static int complain(const char *word, const char *what)
 {
 	const char *near = near_option(word);
 
-	fprintf(stderr, "maped: %s: unknown option", word);
+	fprintf(stderr, "maped: %s: %s", word, what);
 	if (near)
 		fprintf(stderr, "; did you mean --%s?", near);
 	fprintf(stderr, "\nTry 'maped --help'.\n");
@@ -153,7 +162,7 @@ static int take_option(struct options *options, int option, char *argv[])
 		fprintf(stderr, "maped: %s needs an argument\n", argv[optind - 1]);
 		return -EINVAL;
 	default:
-		return complain(argv[optind - 1]);
+		return complain(argv[optind - 1], "unknown option");
 	}
 }
 
@@ -169,11 +178,8 @@ int options_parse(int argc, char *argv[], struct options *ret)
 	}
 	if (optind < argc && options.command == COMMAND_PRINT_PLAN)
 		options.argument = argv[optind++];
-	if (optind < argc) {
-		fprintf(stderr, "maped: %s: unexpected argument\nTry 'maped --help'.\n",
-			argv[optind]);
-		return -EINVAL;
-	}
+	if (optind < argc)
+		return complain(argv[optind], "unexpected argument");
 	if ((options.json || options.watch) && options.command != COMMAND_STATUS) {
 		fprintf(stderr, "maped: --json and --watch go with --status\n");
 		return -EINVAL;

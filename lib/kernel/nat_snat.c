@@ -262,26 +262,67 @@ static void snat_last_resort(struct nft_chain *chain, const struct nat_plan *pla
 	nft_snat(rule, OWN_ADDR, 4, 5, false);
 }
 
-static void limit_host(struct nft_table *table, struct nft_chain *chain,
-		       const struct nat_plan *plan)
+static void describe_limit_sets(struct nft_table *table)
 {
+	nft_add_set(table,
+		    &(struct nft_set_spec){
+			    .name = "map_host_live",
+			    .comment = "LAN endpoints with a living connection: they have a port",
+			    .key = {NFT_TYPE_IPV4, NFT_TYPE_PROTO, NFT_TYPE_SERVICE},
+			    .learnt = true,
+			    .size = LEARNT_MAX,
+		    });
+	nft_add_set(
+		table,
+		&(struct nft_set_spec){
+			.name = "map_host_limit",
+			.comment = "ports of each LAN host, as first connections of its endpoints",
+			.key = {NFT_TYPE_IPV4},
+			.learnt = true,
+			.size = LEARNT_MAX,
+		});
+}
+
+/* ip saddr . protocol . udp sport, in words 0 to 2 */
+static void load_limited(struct nft_rule *rule, const struct nat_kind *kind)
+{
+	is_protocol(rule, kind->protocol);
+	load_saddr(rule, 0);
+	nft_meta(rule, NFT_META_L4PROTO, 1);
+	load_l4(rule, kind->own, 2);
+}
+
+/* One endpoint with many connections holds one port. So a connection counts against its host only
+ * when its endpoint has no other, and ends to count with itself: an endpoint that then goes on with
+ * others is not counted until these have ended, too. */
+static void limit_host(struct nft_table *table, struct nft_chain *snat, const struct nat_plan *plan)
+{
+	struct nft_chain *fresh =
+		nft_add_chain(table, "map_host_new",
+			      "an endpoint of a host that holds as many ports as it may "
+			      "gets none",
+			      NFT_CHAIN_PLAIN, 0, 0);
 	struct nft_rule *rule;
 
-	if (!plan->host_limit)
-		return;
-	nft_add_set(table, &(struct nft_set_spec){
-				   .name = "map_host_limit",
-				   .comment = "connections of each LAN host",
-				   .key = {NFT_TYPE_IPV4},
-				   .learnt = true,
-				   .size = LEARNT_MAX,
-			   });
-	rule = nft_add_rule(chain, "a host that holds as many connections as it may gets no more");
-	is_ipv4(rule);
+	describe_limit_sets(table);
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		rule = nft_add_rule(snat, i ? NULL : "the only connection of its endpoint");
+		load_limited(rule, kinds[i]);
+		nft_learn_connection(rule, "map_host_live", 0, 1);
+		nft_goto(rule, "map_host_new");
+	}
+	nft_goto(nft_add_rule(snat, NULL), "map_port");
+
+	rule = nft_add_rule(fresh, NULL);
 	load_saddr(rule, 0);
 	nft_learn_connection(rule, "map_host_limit", 0, plan->host_limit);
 	nft_goto(rule, "map_port");
-	drop_counted(nft_add_rule(chain, NULL), "refused");
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		rule = nft_add_rule(fresh, i ? NULL : "what is refused does not live");
+		load_limited(rule, kinds[i]);
+		nft_learn(rule, "map_host_live", NFT_LEARN_DELETE, 0, NFT_NO_DATA, 0);
+	}
+	drop_counted(nft_add_rule(fresh, NULL), "refused");
 }
 
 static void describe_kind(struct nft_table *table, const struct nat_plan *plan,
@@ -313,7 +354,8 @@ static void describe_snat(struct nft_table *table, const struct nat_plan *plan)
 			     NFT_CHAIN_PLAIN, 0, 0);
 	chain = plan->host_limit ? nft_add_chain(table, "map_port", NULL, NFT_CHAIN_PLAIN, 0, 0)
 				 : snat;
-	limit_host(table, snat, plan);
+	if (plan->host_limit)
+		limit_host(table, snat, plan);
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		rule = nft_add_rule(chain, NULL);
 		is_protocol(rule, kinds[i]->protocol);

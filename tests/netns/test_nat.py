@@ -137,6 +137,24 @@ def host_limit(lab):
     require(lab.counts()["refused"] == 30, "the count of refused flows is wrong")
 
 
+def host_limit_counts_ports(lab):
+    """One endpoint has one port, however many it talks to; what is refused does not count."""
+    lab.fresh("host_limit=20")
+    for n in range(50):
+        require(lab.out(udp(HOST, 5000, f"203.0.113.{1 + n}", 53)), f"peer {n + 1} of one endpoint")
+    got = sum(len(lab.out(udp(HOST, 6000 + n, SERVER, 53))) for n in range(30))
+    require(got == 19, f"{got} further endpoints of a host limited to 20")
+    for n in range(5):
+        for place in (SERVER, SECOND, SERVER):
+            require(lab.out(udp(HOST, 7000 + n, place, 53)) == [], "in a row: over the limit")
+    require(lab.out(tcp(HOST, 6000, SERVER, 80)) == [], "the same number of TCP is a port, too")
+    require(len(lab.out(udp(HOST, 6000, SECOND, 53))) == 1, "a known endpoint, another place")
+    require(lab.counts()["refused"] == 11 + 15 + 1, f"refused: {lab.counts()['refused']}")
+    lab.inside("conntrack", "-D", "-p", "udp", "--orig-src", HOST, "--sport", "6001")
+    require(len(lab.out(udp(HOST, 8000, SERVER, 53))) == 1, "a port that became free")
+    require(lab.out(udp(HOST, 8001, SERVER, 53)) == [], "and another")
+
+
 def whole_address(lab):
     lab.fresh(shape="0/0/0")
     out = lab.out(udp(HOST, 7777, SERVER, 53))
@@ -633,7 +651,7 @@ TESTS += [
     independent("udp", 16, 20, 1008, True), independent("udp", 60, 20, 1008, True),
     independent("udp", 100, 40, 240, True), independent("tcp", 100, 40, 240, True),
     independent("udp", 250, 20, 240, False, 180), independent("udp", 300, 20, 240, False),
-    host_limit, whole_address,
+    host_limit, host_limit_counts_ports, whole_address,
     filtering("adf", True, True, False), filtering("eif", True, True, True),
     filtering("apdf", True, False, False), filtering_of_hosts, filtering_stays_open,
     closed_after_timeout, hairpin, forward, forwarded_ports_are_not_given_out,

@@ -79,6 +79,7 @@ struct manager {
 	struct pace pace;
 	struct backoff backoff;
 	struct report report; /* what people are told */
+	enum state counted;   /* the state that the metrics file tells */
 	struct usage usage;
 };
 

@@ -51,6 +51,28 @@ void manager_enter(struct manager *m, enum state state, const char *reason, uint
 	}
 }
 
+static struct report_full full_report(const struct manager *m, bool private)
+{
+	return (struct report_full){
+		.report = &m->report,
+		.plan = &m->plan,
+		.usage = &m->usage,
+		.now_usec = machine_usec(CLOCK_BOOTTIME),
+		.private = private,
+	};
+}
+
+static void write_metrics(struct manager *m)
+{
+	_cleanup_text_ struct text metrics = TEXT_INIT;
+	struct report_full full = full_report(m, false);
+
+	m->counted = m->report.state;
+	report_metrics(&full, &metrics);
+	if (!text_failed(&metrics))
+		(void)runtime_write(METRICS_FILE, text_get(&metrics));
+}
+
 /* By the clock of now, which may have been set after the change. */
 static void date_since(struct report *report)
 {
@@ -70,6 +92,9 @@ void manager_tell(struct manager *m)
 	date_since(&m->report);
 	report_line(&m->report, &m->usage, &line);
 	status_line(&m->status, text_get(&line));
+	/* numbers can wait for the tick, an alarm at "up" cannot */
+	if (m->counted != m->report.state)
+		write_metrics(m);
 }
 
 void manager_fail(struct manager *m, const struct fault *fault)
@@ -128,17 +153,6 @@ void manager_refresh_usage(struct manager *m)
 
 /* ---- questions --------------------------------------------------------------------------- */
 
-static struct report_full full_report(const struct manager *m, bool private)
-{
-	return (struct report_full){
-		.report = &m->report,
-		.plan = &m->plan,
-		.usage = &m->usage,
-		.now_usec = machine_usec(CLOCK_BOOTTIME),
-		.private = private,
-	};
-}
-
 void manager_on_query(void *userdata, bool trusted, struct text *plain, struct text *json)
 {
 	struct manager *m = userdata;
@@ -149,16 +163,6 @@ void manager_on_query(void *userdata, bool trusted, struct text *plain, struct t
 		manager_refresh_usage(m);
 	report_plain(&full, plain);
 	report_json(&full, json);
-}
-
-static void write_metrics(struct manager *m)
-{
-	_cleanup_text_ struct text metrics = TEXT_INIT;
-	struct report_full full = full_report(m, false);
-
-	report_metrics(&full, &metrics);
-	if (!text_failed(&metrics))
-		(void)runtime_write(METRICS_FILE, text_get(&metrics));
 }
 
 /* The one regular wake-up: as often as systemd's watchdog wants to be told. */

@@ -70,7 +70,7 @@ static void remember_ppp(const struct settings *settings, const struct snapshot 
 		*memory = (struct ppp_memory){0};
 		snprintf(memory->interface, sizeof(memory->interface), "%s", interface);
 	}
-	if (!snapshot->ppp_up || snapshot->ppp_address.s_addr == 0)
+	if (!snapshot->ppp_up)
 		return;
 	memory->address = snapshot->ppp_address;
 	memory->mtu = snapshot->ppp_mtu;

@@ -157,6 +157,8 @@ static int read_ppp_address(const struct picture *picture, struct fault *reterr)
 		if (addresses.list[i].index == snapshot->ppp_index &&
 		    snapshot->ppp_address.s_addr == 0)
 			snapshot->ppp_address = addresses.list[i].ip4;
+	/* pppd takes the address away before the interface, and the kernel all routes with it. */
+	snapshot->ppp_up &= snapshot->ppp_address.s_addr != 0;
 	return r;
 }
 

@@ -47,7 +47,7 @@ struct snapshot {
 	uint32_t wan_mtu;
 	bool wan_up; /* by the administrator */
 	bool wan_carrier;
-	bool ppp_present, ppp_up; /* up: IFF_UP and carrier */
+	bool ppp_present, ppp_up; /* up: IFF_UP, carrier and an IPv4 address */
 	int ppp_index;
 	uint32_t ppp_mtu;
 	struct in_addr ppp_address; /* its first; 0.0.0.0 when it has none */

@@ -149,7 +149,7 @@ struct plan_lines {
 	char wan[IFNAMSIZ]; /* resolved name, never "auto" */
 	uint32_t wan_mtu;
 	bool map_usable; /* false: MAP-E is built but traffic should take the other line */
-	bool ppp_up;     /* the PPPoE interface exists and is up */
+	bool ppp_up;     /* the PPPoE interface exists, is up and has an address */
 	/* Of the PPPoE interface, or what it had last while it is away; 0: never seen. */
 	struct in_addr ppp_address;
 	uint32_t ppp_mtu;

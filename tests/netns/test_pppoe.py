@@ -431,6 +431,24 @@ def sessions_come_and_go(lines):
 
 
 @with_lines
+def a_session_taken_down_as_pppd_does_is_no_alteration(lines):
+    """The address goes first, all routes of the interface with it, then the interface."""
+    lines.ppp_up()
+    maped = lines.start()
+    for _ in range(3):
+        mark = maped.notify.mark()
+        lines.ip(lines.router, "addr del %s peer 100.64.0.1/32 dev ppp0" % lines.ppp_address)
+        need(maped.notify.wait("^STATUS=up: ocn .*PPPoE down on ppp0", mark), "STATUS is %s", maped.notify.status())
+        same([route for route in lines.routing() if route.startswith("ppp0")], [], "routes")
+        lines.ip(lines.router, "link set ppp0 down")
+        lines.ppp_down()
+        lines.ppp_up()
+        need(lines.wait_route("ppp0 table 10 metric 0") is not None, "PPPoE is not used again: %s", maped.notify.status())
+        same(lines.udp(CONSOLE, 7002), "ppp", "console")
+    need("repaired" not in maped.log(), "taken for an alteration: %s", maped.log())
+
+
+@with_lines
 def address_changes_while_the_interface_stays(lines):
     lines.ppp_up(last=11)
     lines.start()

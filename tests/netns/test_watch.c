@@ -260,10 +260,16 @@ static void test_query_narrows(void **state)
 	assert_done(snapshot_read(*state, NULL, &query, &snapshot, &fault), fault);
 	assert_string_equal(signs_of(&snapshot),
 			    "LAN address 2001:db8:4::/64, WAN address 2001:db8:1::/64");
-	assert_true(snapshot.ppp_present && snapshot.ppp_up);
+	assert_true(snapshot.ppp_present && !snapshot.ppp_up);
 	assert_int_equal(snapshot.wan_mtu, 1500);
 	assert_true(snapshot.wan_found && snapshot.wan_up && snapshot.wan_carrier);
 	assert_int_equal(snapshot.wan_index, (int)if_nametoindex("wan"));
+
+	sh("ip address add 192.0.2.1 peer 192.0.2.2 dev host");
+	snapshot_done(&snapshot);
+	assert_done(snapshot_read(*state, NULL, &query, &snapshot, &fault), fault);
+	assert_true(snapshot.ppp_present && snapshot.ppp_up);
+	assert_int_equal(snapshot.ppp_address.s_addr, inet_addr("192.0.2.1"));
 }
 
 static void test_times_of_an_address(void **state)

@@ -168,10 +168,10 @@ class DaemonVerbs:
             self.sync(*words)
         self.inside("conntrack", "-F", check=False)
         text = self.inside("nft", "-t", "list", "table", "inet", "maped")
-        for kind, name, inner in re.findall(r"^\t(set|map) (\w+) \{\n(.*?)^\t\}", text, re.M | re.S):
-            if re.search(r"^\t\tflags .*dynamic", inner, re.M):
-                self.inside("nft", "flush", kind, "inet", "maped", name)
-        self.inside("nft", "reset", "counters", "table", "inet", "maped")
+        learnt = [f"flush {kind} inet maped {name}" for kind, name, inner in re.findall(
+            r"^\t(set|map) (\w+) \{\n(.*?)^\t\}", text, re.M | re.S)
+            if re.search(r"^\t\tflags .*dynamic", inner, re.M)]
+        self.inside("nft", "; ".join(learnt + ["reset counters table inet maped"]))
         self.wan.frames()
         self.lan.frames()
 

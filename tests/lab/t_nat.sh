@@ -1,5 +1,5 @@
 #!/bin/bash
-# The NAT packet by packet on this kernel: in namespaces, and through a real tunnel with the strict BR as the judge.
+# The NAT packet by packet, through the daemon, a real tunnel and the strict BR as the judge.
 set -eu
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -9,9 +9,6 @@ if [ ! -x $tests/nat_driver ]; then
   skip nat "tests/lab/dist has not built the tests for this guest"
   exit 0
 fi
-
-tap nat-netns python3 -B "$lab/../netns/test_nat.py" $tests/nat_driver
-tap nat-netns-daemon python3 -B "$lab/../netns/test_nat_daemon.py" $tests/nat_driver "$(command -v maped)"
 
 # Three lines at once on the NTT side; maped is told by its file which one is its own.
 other_psid=2400:4050:48d:2a00

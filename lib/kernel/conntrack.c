@@ -3,25 +3,22 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#define RECEIVE_SIZE (128u * 1024)
-#define RETRIES      8
+#include "lib/kernel/nfnl.h"
+
+#define RETRIES 8
 
 /* net/netfilter/nf_conntrack_netlink.c, CTA_FILTER_FLAG(CTA_IP_DST): not in the kernel's headers.
  */
 #define FILTER_DESTINATION (1u << 1)
 
 struct conntrack {
-	struct mnl_socket *socket;
-	uint8_t *buffer;
-	uint32_t sequence;
+	struct nfnl *nl;
 };
 
 /* Which end of a connection carries the external address. */
@@ -36,27 +33,20 @@ void conntrack_close(struct conntrack *ct)
 {
 	if (!ct)
 		return;
-	if (ct->socket)
-		mnl_socket_close(ct->socket);
-	free(ct->buffer);
+	nfnl_close(ct->nl);
 	free(ct);
 }
 
 int conntrack_open(struct conntrack **ret, struct fault *reterr)
 {
 	_cleanup_(conntrack_close_p) struct conntrack *ct = calloc(1, sizeof(*ct));
-	int yes = 1;
+	int r;
 
 	if (!ct)
 		return fault_errno(reterr, -ENOMEM, "open connection tracking");
-	ct->buffer = malloc(RECEIVE_SIZE);
-	if (!ct->buffer)
-		return fault_errno(reterr, -ENOMEM, "open connection tracking");
-	ct->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-	if (!ct->socket || mnl_socket_bind(ct->socket, 0, MNL_SOCKET_AUTOPID) < 0)
-		return fault_errno(reterr, -errno, "open connection tracking");
-	mnl_socket_setsockopt(ct->socket, NETLINK_CAP_ACK, &yes, sizeof(yes));
-	ct->sequence = (uint32_t)time(NULL);
+	r = nfnl_open("open connection tracking", &ct->nl, reterr);
+	if (r < 0)
+		return r;
 	*ret = TAKE_PTR(ct);
 	return 0;
 }
@@ -68,7 +58,7 @@ static struct nlmsghdr *message(struct conntrack *ct, void *buffer, uint8_t type
 
 	nlh->nlmsg_type = (uint16_t)(NFNL_SUBSYS_CTNETLINK << 8 | type);
 	nlh->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
-	nlh->nlmsg_seq = ++ct->sequence;
+	nlh->nlmsg_seq = nfnl_take_sequence(ct->nl, 1);
 	family = mnl_nlmsg_put_extra_header(nlh, sizeof(*family));
 	family->nfgen_family = AF_INET;
 	family->version = NFNETLINK_V0;
@@ -91,40 +81,6 @@ static void put_filter(struct nlmsghdr *nlh, enum side side, struct in_addr addr
 			 side == SIDE_ORIGINAL ? FILTER_DESTINATION : 0);
 	mnl_attr_put_u32(nlh, CTA_FILTER_REPLY_FLAGS, side == SIDE_REPLY ? FILTER_DESTINATION : 0);
 	mnl_attr_nest_end(nlh, filter);
-}
-
-/* 0, the kernel's errno, or -EINTR when a dump was interrupted. */
-static int exchange(struct conntrack *ct, const struct nlmsghdr *question,
-		    int (*handler)(const struct nlmsghdr *nlh, void *userdata), void *userdata)
-{
-	bool interrupted = false;
-
-	if (mnl_socket_sendto(ct->socket, question, question->nlmsg_len) < 0)
-		return -errno;
-	for (;;) {
-		ssize_t length = mnl_socket_recvfrom(ct->socket, ct->buffer, RECEIVE_SIZE);
-		const struct nlmsghdr *nlh = (const struct nlmsghdr *)ct->buffer;
-		int left = (int)length, r;
-
-		if (length < 0)
-			return -errno;
-		for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
-			if (nlh->nlmsg_seq != question->nlmsg_seq)
-				continue;
-			if (nlh->nlmsg_flags & NLM_F_DUMP_INTR)
-				interrupted = true;
-			if (nlh->nlmsg_type == NLMSG_DONE)
-				return interrupted ? -EINTR : 0;
-			if (nlh->nlmsg_type == NLMSG_ERROR) {
-				const struct nlmsgerr *error = mnl_nlmsg_get_payload(nlh);
-
-				return error->error;
-			}
-			r = handler ? handler(nlh, userdata) : 0;
-			if (r < 0)
-				return r;
-		}
-	}
 }
 
 /* ---- one entry --------------------------------------------------------------------------------
@@ -286,7 +242,7 @@ static int delete_one(struct conntrack *ct, const struct entry_name *name)
 
 	memcpy(mnl_nlmsg_get_payload_tail(nlh), name->attributes, name->length);
 	nlh->nlmsg_len += (uint32_t)name->length;
-	return exchange(ct, nlh, NULL, NULL);
+	return nfnl_ask(ct->nl, nlh, NULL, NULL, "delete a connection", NULL);
 }
 
 static int dump_side(struct conntrack *ct, enum side side, struct in_addr address,
@@ -296,7 +252,7 @@ static int dump_side(struct conntrack *ct, enum side side, struct in_addr addres
 	struct nlmsghdr *nlh = message(ct, buffer, IPCTNL_MSG_CT_GET, NLM_F_DUMP);
 
 	put_filter(nlh, side, address);
-	return exchange(ct, nlh, handler, userdata);
+	return nfnl_ask(ct->nl, nlh, handler, userdata, "read connections", NULL);
 }
 
 /* Kernels before 6.2 or so say EINVAL to a filtered deletion, and none of them deletes too much. */
@@ -306,7 +262,7 @@ static int delete_filtered(struct conntrack *ct, enum side side, struct in_addr 
 	struct nlmsghdr *nlh = message(ct, buffer, IPCTNL_MSG_CT_DELETE, NLM_F_ACK);
 
 	put_filter(nlh, side, address);
-	return exchange(ct, nlh, NULL, NULL);
+	return nfnl_ask(ct->nl, nlh, NULL, NULL, "delete a connection", NULL);
 }
 
 /* An interrupted dump is read again: what was found is deleted first, so that it ends. */

@@ -125,6 +125,7 @@ static int open_kernel(struct manager *m, struct fault *reterr)
 	r = nat_open(&m->nat, reterr);
 	if (r < 0)
 		return r;
+	nat_set_watch(m->nat, m->nft_watch);
 	r = conntrack_open(&m->conntrack, reterr);
 	if (r < 0)
 		return r;
@@ -140,7 +141,7 @@ static int add_timers(struct manager *m)
 	uint64_t watchdog_usec;
 	int r;
 
-	r = sd_event_add_time(m->event, &m->look, CLOCK_MONOTONIC, 0, 1000, on_look, m);
+	r = sd_event_add_time(m->event, &m->look, CLOCK_MONOTONIC, 0, 1, on_look, m);
 	if (r < 0)
 		return r;
 	r = sd_event_add_time(m->event, &m->alarm, CLOCK_BOOTTIME, UINT64_MAX, 0, on_alarm, m);
@@ -330,9 +331,9 @@ void manager_free(struct manager *m)
 		sd_event_source_unref(m->signals[i]);
 	sd_event_unref(m->event);
 	sd_event_source_unref(m->nft_events);
-	nft_watch_close(m->nft_watch);
 	applier_close(m->applier);
 	nat_close(m->nat);
+	nft_watch_close(m->nft_watch);
 	conntrack_close(m->conntrack);
 	watch_close(m->watch);
 	rtnl_close(m->nl);

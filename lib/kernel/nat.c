@@ -73,6 +73,11 @@ int nat_open(struct nat **ret, struct fault *reterr)
 	return 0;
 }
 
+void nat_set_watch(struct nat *nat, struct nft_watch *watch)
+{
+	nft_set_watch(nat->nft, watch);
+}
+
 uint64_t nat_changes(const struct nat *nat)
 {
 	return nft_changes(nat->nft);

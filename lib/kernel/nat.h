@@ -30,6 +30,10 @@ int nat_open(struct nat **ret, struct fault *reterr);
 void nat_close(struct nat *nat); /* takes NULL; changes nothing in the kernel */
 DEFINE_CLEANUP(struct nat *, nat_close);
 
+/* The watch is not told of what nat_sync() does. It stays the caller's, and must outlive nat. */
+struct nft_watch;
+void nat_set_watch(struct nat *nat, struct nft_watch *watch);
+
 /* Makes the table as want says; want->present false: no table. Established connections and what
  * the maps have learnt stay, unless the shared address or the port set is another one.
  * 1 changed, 0 already so, negative errno with the object and the kernel's words in reterr. */

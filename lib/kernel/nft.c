@@ -72,8 +72,38 @@ struct nft_counter *nft_table_take_counter(struct nft_table *table, struct nftnl
 static void set_free(struct nft_set *set)
 {
 	nftnl_set_free(set->object);
-	free(set->elements);
+	nft_rows_done(&set->rows);
 	free(set);
+}
+
+struct nft_shape nft_shape_of(const struct nftnl_set *object)
+{
+	struct nft_shape shape = {
+		.flags = nftnl_set_get_u32(object, NFTNL_SET_FLAGS),
+		.key_type = nftnl_set_get_u32(object, NFTNL_SET_KEY_TYPE),
+		.key_length = nftnl_set_get_u32(object, NFTNL_SET_KEY_LEN),
+		.data_type = nftnl_set_get_u32(object, NFTNL_SET_DATA_TYPE),
+		.size = nftnl_set_get_u32(object, NFTNL_SET_DESC_SIZE),
+	};
+
+	if ((shape.flags & NFT_SET_MAP) && !nft_shape_has_verdicts(&shape))
+		shape.data_length = nftnl_set_get_u32(object, NFTNL_SET_DATA_LEN);
+	if (nftnl_set_is_set(object, NFTNL_SET_TIMEOUT))
+		shape.timeout = nftnl_set_get_u64(object, NFTNL_SET_TIMEOUT);
+	return shape;
+}
+
+bool nft_shape_has_verdicts(const struct nft_shape *shape)
+{
+	return (shape->flags & NFT_SET_MAP) && shape->data_type == NFT_DATA_VERDICT;
+}
+
+struct nft_rows nft_shape_rows(const struct nft_shape *shape)
+{
+	return (struct nft_rows){
+		.key_length = shape->key_length,
+		.data_length = nft_shape_has_verdicts(shape) ? NFT_NAME_MAX : shape->data_length,
+	};
 }
 
 struct nft_set *nft_table_take_set(struct nft_table *table, struct nftnl_set *object)
@@ -94,12 +124,8 @@ struct nft_set *nft_table_take_set(struct nft_table *table, struct nftnl_set *ob
 	sets[table->set_count++] = set;
 	*set = (struct nft_set){.table = table, .object = object};
 	set_name(set->name, nftnl_set_get_str(object, NFTNL_SET_NAME));
-	set->key_length = nftnl_set_get_u32(object, NFTNL_SET_KEY_LEN);
-	if (nftnl_set_get_u32(object, NFTNL_SET_FLAGS) & NFT_SET_MAP) {
-		set->verdicts = nftnl_set_get_u32(object, NFTNL_SET_DATA_TYPE) == NFT_DATA_VERDICT;
-		set->data_length =
-			set->verdicts ? 0 : nftnl_set_get_u32(object, NFTNL_SET_DATA_LEN);
-	}
+	set->shape = nft_shape_of(object);
+	set->rows = nft_shape_rows(&set->shape);
 	set->id = (uint32_t)table->set_count;
 	return set;
 }
@@ -158,17 +184,6 @@ struct nft_rule *nft_chain_take_rule(struct nft_chain *chain, struct nftnl_rule 
 	rules[chain->count++] = rule;
 	*rule = (struct nft_rule){.chain = chain, .object = object};
 	return rule;
-}
-
-void nft_set_take_element(struct nft_set *set, const struct nft_element *element)
-{
-	struct nft_element *elements =
-		nft_grow(set->table, set->elements, set->count, &set->room, sizeof(*elements));
-
-	if (!elements)
-		return;
-	set->elements = elements;
-	elements[set->count++] = *element;
 }
 
 struct nft_set *nft_table_find_set(const struct nft_table *table, const char *name)
@@ -405,27 +420,26 @@ struct nft_set *nft_add_set(struct nft_table *table, const struct nft_set_spec *
 	return set;
 }
 
+static void add_row(struct nft_set *set, const void *key, const void *data, uint8_t flags)
+{
+	if (nft_rows_add(&set->rows, key, data, flags) < 0)
+		set->table->failed = true;
+}
+
 void nft_add_element(struct nft_set *set, const void *key, const void *data)
 {
-	struct nft_element element = {0};
-
-	if (!set)
-		return;
-	memcpy(element.bytes, key, set->key_length);
-	if (data)
-		memcpy(element.bytes + set->key_length, data, set->data_length);
-	nft_set_take_element(set, &element);
+	if (set)
+		add_row(set, key, data, 0);
 }
 
 void nft_add_goto(struct nft_set *set, const void *key, const char *chain)
 {
-	struct nft_element element = {0};
+	char name[NFT_NAME_MAX] = {0};
 
 	if (!set)
 		return;
-	memcpy(element.bytes, key, set->key_length);
-	set_name((char *)element.bytes + set->key_length, chain);
-	nft_set_take_element(set, &element);
+	set_name(name, chain);
+	add_row(set, key, name, 0);
 }
 
 static void big_endian(uint32_t value, uint32_t length, uint8_t *to)
@@ -436,20 +450,20 @@ static void big_endian(uint32_t value, uint32_t length, uint8_t *to)
 
 void nft_add_interval(struct nft_set *set, uint32_t first, uint32_t last)
 {
-	struct nft_element element = {0};
-	uint32_t highest;
+	uint8_t key[sizeof(uint32_t)];
+	uint32_t length, highest;
 
 	if (!set)
 		return;
-	highest = set->key_length == 4 ? UINT32_MAX : (1u << (8 * set->key_length)) - 1;
-	big_endian(first, set->key_length, element.bytes);
-	nft_set_take_element(set, &element);
+	length = set->shape.key_length;
+	highest = length == sizeof(key) ? UINT32_MAX : (1u << (8 * length)) - 1;
+	big_endian(first, length, key);
+	add_row(set, key, NULL, 0);
 	/* A range that reaches the top has no end element: nothing comes behind it. */
 	if (last >= highest)
 		return;
-	big_endian(last + 1, set->key_length, element.bytes);
-	element.flags = NFT_SET_ELEM_INTERVAL_END;
-	nft_set_take_element(set, &element);
+	big_endian(last + 1, length, key);
+	add_row(set, key, NULL, NFT_SET_ELEM_INTERVAL_END);
 }
 
 /* ---- chains and rules -------------------------------------------------------------------------

@@ -4,11 +4,12 @@
  *
  * A table is described from nothing: counters, sets and maps, chains, rules, each rule a row of
  * expressions (linux/netfilter/nf_tables.h). An allocation that fails is remembered and told by
- * nft_table_failed(), so that sentences need no check of their own. nft_sync() then reads what the
- * kernel has, compares, and sends what differs in one transaction.
+ * nft_table_failed(), so that sentences need no check of their own. nft_sync() then compares it
+ * with what the kernel has, and sends what differs in one transaction.
  *
- * This header and its two files (nft.c: words, nft_sync.c: reading, comparing, sending) are the
- * only ones that know libnftnl.
+ * This header and its files are the only ones that know libnftnl: nft.c has the words, nft_read.c
+ * reads, nft_picture.c and nft_diff.c compare, nft_messages.c and nft_batch.c send, nft_sync.c does
+ * one after the other and remembers what stands.
  *
  * Registers are counted in words of 32 bits, 0 to 15: data of n octets fills the words from its
  * register on. A verdict needs none. Keys made of several parts give each part whole words.
@@ -151,10 +152,15 @@ void nft_goto(struct nft_rule *rule, const char *chain);
 /* ---- the kernel ----------------------------------------------------------------------------- */
 
 struct nft;
+struct nft_watch;
 
 int nft_open(struct nft **ret, struct fault *reterr);
 void nft_close(struct nft *nft); /* takes NULL */
 DEFINE_CLEANUP(struct nft *, nft_close);
+
+/* The watch is not told of the transactions of nft_sync() (lib/kernel/nft_watch.h). It stays the
+ * caller's, and must outlive nft. */
+void nft_set_watch(struct nft *nft, struct nft_watch *watch);
 
 /* Messages sent so far that change something. */
 uint64_t nft_changes(const struct nft *nft);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a table is made of, shared by the words (nft.c) and the comparing (nft_sync.c). Nobody else
- * includes this.
+ * What a table is made of, shared by the words (nft.c) and everything that sends or compares it
+ * (nft_*.c). Nobody else includes this.
  */
 #pragma once
 
@@ -13,23 +13,23 @@
 #include <libnftnl/table.h>
 
 #include "lib/kernel/nft.h"
+#include "lib/kernel/nft_rows.h"
 
-#define NFT_NAME_MAX    32
-#define NFT_ELEMENT_MAX 64 /* octets of key and data together */
+#define NFT_NAME_MAX 32
 
-struct nft_element {
-	uint8_t bytes[NFT_ELEMENT_MAX]; /* key, data or chain name, then zeros */
-	uint32_t flags;                 /* NFT_SET_ELEM_* */
+/* What cannot be changed of a set without making it anew. */
+struct nft_shape {
+	uint32_t flags, key_type, key_length, data_type, data_length, size;
+	uint64_t timeout;
 };
 
 struct nft_set {
 	struct nft_table *table;
 	char name[NFT_NAME_MAX];
 	struct nftnl_set *object;
-	uint32_t key_length, data_length; /* octets; data_length 0: no map */
-	bool verdicts, learnt, identity;
-	struct nft_element *elements;
-	size_t count, room;
+	struct nft_shape shape;
+	bool learnt, identity;
+	struct nft_rows rows;
 	uint32_t id;
 };
 
@@ -71,7 +71,11 @@ struct nft_counter *nft_table_take_counter(struct nft_table *table, struct nftnl
 struct nft_set *nft_table_take_set(struct nft_table *table, struct nftnl_set *object);
 struct nft_chain *nft_table_take_chain(struct nft_table *table, struct nftnl_chain *object);
 struct nft_rule *nft_chain_take_rule(struct nft_chain *chain, struct nftnl_rule *object);
-void nft_set_take_element(struct nft_set *set, const struct nft_element *element);
+
+struct nft_shape nft_shape_of(const struct nftnl_set *object);
+/* A map to verdicts: its data are names of chains, NFT_NAME_MAX octets each. */
+bool nft_shape_has_verdicts(const struct nft_shape *shape);
+struct nft_rows nft_shape_rows(const struct nft_shape *shape); /* empty */
 
 struct nft_set *nft_table_find_set(const struct nft_table *table, const char *name);
 struct nft_chain *nft_table_find_chain(const struct nft_table *table, const char *name);

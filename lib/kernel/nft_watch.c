@@ -23,6 +23,7 @@ struct nft_watch {
 	char culprit[CULPRIT_MAX];
 	bool touched; /* in the transaction whose messages are being read */
 	bool hit;     /* in this dispatch */
+	bool paused;
 };
 
 /* In every nftables message but NFT_MSG_*GEN the first attribute is the name of the table. */
@@ -96,17 +97,34 @@ struct nft_watch *nft_watch_new(const char *table)
 	return watch;
 }
 
+static int set_membership(struct nft_watch *watch, int option)
+{
+	int group = NFNLGRP_NFTABLES;
+
+	return mnl_socket_setsockopt(watch->socket, option, &group, sizeof(group)) < 0 ? -errno : 0;
+}
+
+void nft_watch_pause(struct nft_watch *watch)
+{
+	if (watch && set_membership(watch, NETLINK_DROP_MEMBERSHIP) >= 0)
+		watch->paused = true;
+}
+
+int nft_watch_resume(struct nft_watch *watch)
+{
+	int r = watch && watch->paused ? set_membership(watch, NETLINK_ADD_MEMBERSHIP) : 0;
+
+	if (watch && r >= 0)
+		watch->paused = false;
+	return r;
+}
+
 static int join(struct nft_watch *watch)
 {
-	int group = NFNLGRP_NFTABLES, fd;
-
 	watch->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (!watch->socket || mnl_socket_bind(watch->socket, 0, MNL_SOCKET_AUTOPID) < 0)
 		return -errno;
-	fd = mnl_socket_get_fd(watch->socket);
-	if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0)
-		return -errno;
-	return 0;
+	return set_membership(watch, NETLINK_ADD_MEMBERSHIP);
 }
 
 int nft_watch_open(const char *table, struct nft_watch **ret, struct fault *reterr)

@@ -23,6 +23,13 @@ int nft_watch_fd(const struct nft_watch *watch);
  * 0: nothing of it concerns us. */
 int nft_watch_dispatch(struct nft_watch *watch);
 
+/* Between the two the kernel tells this watch nothing, and spares itself the making of messages: of
+ * a transaction of our own it would tell each of a thousand elements. Who calls this makes sure by
+ * the generation that nobody else came between. Resuming one that hears does nothing. Both take
+ * NULL. 0 or negative errno. */
+void nft_watch_pause(struct nft_watch *watch);
+int nft_watch_resume(struct nft_watch *watch);
+
 /* "nft (process 1234)" for the last such change; "" when not known. Forgotten by the call. */
 void nft_watch_take_culprit(struct nft_watch *watch, char *buffer, size_t size);
 

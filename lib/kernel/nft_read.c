@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "lib/kernel/nft_read.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <libnftnl/common.h>
+#include <libnftnl/gen.h>
+
+#define WHAT_MAX     80
+#define QUESTION_MAX 1024
+
+DEFINE_CLEANUP(struct nftnl_chain *, nftnl_chain_free);
+DEFINE_CLEANUP(struct nftnl_gen *, nftnl_gen_free);
+DEFINE_CLEANUP(struct nftnl_obj *, nftnl_obj_free);
+DEFINE_CLEANUP(struct nftnl_rule *, nftnl_rule_free);
+DEFINE_CLEANUP(struct nftnl_set *, nftnl_set_free);
+DEFINE_CLEANUP(struct nftnl_set_elems_iter *, nftnl_set_elems_iter_destroy);
+DEFINE_CLEANUP(struct nftnl_table *, nftnl_table_free);
+
+static struct nlmsghdr *question(struct nfnl *nl, char buffer[static QUESTION_MAX], uint16_t type,
+				 uint16_t flags)
+{
+	/* libmnl leaves the octets between attributes as they are. */
+	memset(buffer, 0, QUESTION_MAX);
+	return nftnl_nlmsg_build_hdr(buffer, type, NFPROTO_INET, flags, nfnl_take_sequence(nl, 1));
+}
+
+/* ---- generation ------------------------------------------------------------------------------ */
+
+static int take_generation(const struct nlmsghdr *nlh, void *userdata)
+{
+	_cleanup_(nftnl_gen_free_p) struct nftnl_gen *gen = nftnl_gen_alloc();
+	uint32_t *generation = userdata;
+
+	if (!gen)
+		return -ENOMEM;
+	if (nftnl_gen_nlmsg_parse(nlh, gen) < 0)
+		return -EBADMSG;
+	*generation = nftnl_gen_get_u32(gen, NFTNL_GEN_ID);
+	return 0;
+}
+
+int nft_read_generation(struct nfnl *nl, uint32_t *ret, struct fault *reterr)
+{
+	_Alignas(struct nlmsghdr) char buffer[QUESTION_MAX];
+	struct nlmsghdr *nlh = question(nl, buffer, NFT_MSG_GETGEN, 0);
+
+	return nfnl_ask(nl, nlh, take_generation, ret, "read nftables generation", reterr);
+}
+
+/* ---- elements -------------------------------------------------------------------------------- */
+
+struct element_walk {
+	const struct nft_shape *shape;
+	const struct nft_element_reader *reader;
+};
+
+#define PART_MAX 64u /* NFT_DATA_VALUE_MAXLEN */
+
+static void copy_part(struct nftnl_set_elem *object, uint16_t attribute,
+		      uint8_t to[static PART_MAX])
+{
+	uint32_t length = 0;
+	const void *part = nftnl_set_elem_get(object, attribute, &length);
+
+	memset(to, 0, PART_MAX);
+	if (part)
+		memcpy(to, part, MIN_OF(length, PART_MAX));
+}
+
+static int tell_element(const struct element_walk *walk, struct nftnl_set_elem *object)
+{
+	const struct nft_element_reader *reader = walk->reader;
+	uint8_t key[PART_MAX], data[PART_MAX] = {0};
+	const char *chain;
+	uint32_t flags = 0;
+
+	if (nftnl_set_elem_is_set(object, NFTNL_SET_ELEM_FLAGS))
+		flags = nftnl_set_elem_get_u32(object, NFTNL_SET_ELEM_FLAGS);
+	copy_part(object, NFTNL_SET_ELEM_KEY, key);
+	if (nft_shape_has_verdicts(walk->shape)) {
+		chain = nftnl_set_elem_get_str(object, NFTNL_SET_ELEM_CHAIN);
+		snprintf((char *)data, NFT_NAME_MAX, "%s", chain ? chain : "");
+		return reader->handler(reader->userdata, key, data, (uint8_t)flags);
+	}
+	if (!walk->shape->data_length)
+		return reader->handler(reader->userdata, key, NULL, (uint8_t)flags);
+	copy_part(object, NFTNL_SET_ELEM_DATA, data);
+	return reader->handler(reader->userdata, key, data, (uint8_t)flags);
+}
+
+static int take_elements(const struct nlmsghdr *nlh, void *userdata)
+{
+	_cleanup_(nftnl_set_free_p) struct nftnl_set *object = nftnl_set_alloc();
+	_cleanup_(nftnl_set_elems_iter_destroy_p) struct nftnl_set_elems_iter *iter = NULL;
+	struct nftnl_set_elem *one;
+	int r = 0;
+
+	if (!object)
+		return -ENOMEM;
+	if (nftnl_set_elems_nlmsg_parse(nlh, object) < 0)
+		return -EBADMSG;
+	iter = nftnl_set_elems_iter_create(object);
+	if (!iter)
+		return -ENOMEM;
+	while (r >= 0 && (one = nftnl_set_elems_iter_next(iter)))
+		r = tell_element(userdata, one);
+	return r;
+}
+
+int nft_read_rows(struct nfnl *nl, const char *table, const char *set,
+		  const struct nft_shape *shape, const struct nft_element_reader *reader,
+		  struct fault *reterr)
+{
+	struct element_walk walk = {shape, reader};
+	_Alignas(struct nlmsghdr) char buffer[QUESTION_MAX];
+	char what[WHAT_MAX];
+	struct nlmsghdr *nlh = question(nl, buffer, NFT_MSG_GETSETELEM, NLM_F_DUMP);
+
+	if (shape->key_length > PART_MAX || shape->data_length > PART_MAX)
+		return fault_errno(reterr, -EBADMSG, "read nftables set %s", set);
+	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, table);
+	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, set);
+	snprintf(what, sizeof(what), "read nftables set %s", set);
+	return nfnl_ask(nl, nlh, take_elements, &walk, what, reterr);
+}
+
+static int take_shape(const struct nlmsghdr *nlh, void *userdata)
+{
+	_cleanup_(nftnl_set_free_p) struct nftnl_set *object = nftnl_set_alloc();
+
+	if (!object)
+		return -ENOMEM;
+	if (nftnl_set_nlmsg_parse(nlh, object) < 0)
+		return -EBADMSG;
+	*(struct nft_shape *)userdata = nft_shape_of(object);
+	return 0;
+}
+
+int nft_read_shape(struct nfnl *nl, const char *table, const char *set, struct nft_shape *ret,
+		   struct fault *reterr)
+{
+	_Alignas(struct nlmsghdr) char buffer[QUESTION_MAX];
+	char what[WHAT_MAX];
+	struct nlmsghdr *nlh = question(nl, buffer, NFT_MSG_GETSET, 0);
+
+	mnl_attr_put_strz(nlh, NFTA_SET_TABLE, table);
+	mnl_attr_put_strz(nlh, NFTA_SET_NAME, set);
+	snprintf(what, sizeof(what), "read nftables set %s", set);
+	return nfnl_ask(nl, nlh, take_shape, ret, what, reterr);
+}
+
+/* ---- a whole table --------------------------------------------------------------------------- */
+
+struct table_walk {
+	const char *name;
+	struct nft_picture *picture;
+	void *scratch;
+};
+
+static int take_table(const struct nlmsghdr *nlh, void *userdata)
+{
+	_cleanup_(nftnl_table_free_p) struct nftnl_table *object = nftnl_table_alloc();
+	struct table_walk *walk = userdata;
+
+	if (!object)
+		return -ENOMEM;
+	if (nftnl_table_nlmsg_parse(nlh, object) < 0)
+		return -EBADMSG;
+	walk->picture->dormant =
+		nftnl_table_get_u32(object, NFTNL_TABLE_FLAGS) & NFT_TABLE_F_DORMANT;
+	return 0;
+}
+
+static int take_chain(const struct nlmsghdr *nlh, void *userdata)
+{
+	_cleanup_(nftnl_chain_free_p) struct nftnl_chain *object = nftnl_chain_alloc();
+	struct table_walk *walk = userdata;
+
+	if (!object)
+		return -ENOMEM;
+	if (nftnl_chain_nlmsg_parse(nlh, object) < 0)
+		return -EBADMSG;
+	if (strcmp(nftnl_chain_get_str(object, NFTNL_CHAIN_TABLE), walk->name) != 0)
+		return 0;
+	return nft_picture_add_chain(walk->picture, object) ? 0 : -ENOMEM;
+}
+
+static const char *text_attribute(const struct nlmsghdr *nlh, uint16_t type)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
+	{
+		if (mnl_attr_get_type(attr) == type &&
+		    mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0)
+			return mnl_attr_get_str(attr);
+	}
+	return "";
+}
+
+/* What libnftnl cannot read (an expression newer than itself) is not ours. */
+static int take_rule(const struct nlmsghdr *nlh, void *userdata)
+{
+	_cleanup_(nftnl_rule_free_p) struct nftnl_rule *object = nftnl_rule_alloc();
+	struct table_walk *walk = userdata;
+	struct nft_picture_chain *chain;
+	uint64_t digest = NFT_DIGEST_FOREIGN;
+
+	if (!object)
+		return -ENOMEM;
+	chain = nft_picture_chain(walk->picture, text_attribute(nlh, NFTA_RULE_CHAIN));
+	if (!chain || strcmp(text_attribute(nlh, NFTA_RULE_TABLE), walk->name) != 0)
+		return 0;
+	if (nftnl_rule_nlmsg_parse(nlh, object) >= 0)
+		digest = nft_rule_digest(object, walk->scratch);
+	return nft_picture_add_rule(chain, digest);
+}
+
+static int take_set(const struct nlmsghdr *nlh, void *userdata)
+{
+	_cleanup_(nftnl_set_free_p) struct nftnl_set *object = nftnl_set_alloc();
+	struct table_walk *walk = userdata;
+
+	if (!object)
+		return -ENOMEM;
+	if (nftnl_set_nlmsg_parse(nlh, object) < 0)
+		return -EBADMSG;
+	if (strcmp(nftnl_set_get_str(object, NFTNL_SET_TABLE), walk->name) != 0)
+		return 0;
+	return nft_picture_add_set(walk->picture, object) ? 0 : -ENOMEM;
+}
+
+static int take_counter(const struct nlmsghdr *nlh, void *userdata)
+{
+	_cleanup_(nftnl_obj_free_p) struct nftnl_obj *object = nftnl_obj_alloc();
+	struct table_walk *walk = userdata;
+	const char *table, *name;
+
+	if (!object)
+		return -ENOMEM;
+	if (nftnl_obj_nlmsg_parse(nlh, object) < 0)
+		return -EBADMSG;
+	table = nftnl_obj_get_str(object, NFTNL_OBJ_TABLE);
+	name = nftnl_obj_get_str(object, NFTNL_OBJ_NAME);
+	if (!table || !name)
+		return -ENOMEM;
+	if (strcmp(table, walk->name) != 0 ||
+	    nftnl_obj_get_u32(object, NFTNL_OBJ_TYPE) != NFT_OBJECT_COUNTER)
+		return 0;
+	return nft_picture_add_counter(walk->picture, name);
+}
+
+static int add_row(void *userdata, const void *key, const void *data, uint8_t flags)
+{
+	return nft_rows_add(userdata, key, data, flags);
+}
+
+static int read_static_sets(struct nfnl *nl, const struct table_walk *walk,
+			    const struct nft_table *want, struct fault *reterr)
+{
+	struct nft_element_reader reader = {.handler = add_row};
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < walk->picture->set_count; i++) {
+		struct nft_picture_set *set = &walk->picture->sets[i];
+		const struct nft_set *wanted = nft_table_find_set(want, set->name);
+
+		if (!wanted || wanted->learnt || !nft_shape_equal(&wanted->shape, &set->shape))
+			continue;
+		reader.userdata = &set->rows;
+		r = nft_read_rows(nl, walk->name, set->name, &set->shape, &reader, reterr);
+		nft_rows_sort(&set->rows);
+	}
+	return r;
+}
+
+static int read_parts(struct nfnl *nl, struct table_walk *walk, const struct nft_table *want,
+		      struct fault *reterr)
+{
+	static const struct {
+		uint16_t type, table_attribute; /* 0: the kernel tells those of every table */
+		nfnl_handler handler;
+		const char *what;
+	} parts[] = {
+		{NFT_MSG_GETCHAIN, 0, take_chain, "read nftables chains"},
+		{NFT_MSG_GETRULE, NFTA_RULE_TABLE, take_rule, "read nftables rules"},
+		{NFT_MSG_GETOBJ, NFTA_OBJ_TABLE, take_counter, "read nftables counters"},
+		{NFT_MSG_GETSET, NFTA_SET_TABLE, take_set, "read nftables sets"},
+	};
+	_Alignas(struct nlmsghdr) char buffer[QUESTION_MAX];
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(parts); i++) {
+		struct nlmsghdr *nlh = question(nl, buffer, parts[i].type, NLM_F_DUMP);
+
+		if (parts[i].table_attribute)
+			mnl_attr_put_strz(nlh, parts[i].table_attribute, walk->name);
+		r = nfnl_ask(nl, nlh, parts[i].handler, walk, parts[i].what, reterr);
+	}
+	return r < 0 ? r : read_static_sets(nl, walk, want, reterr);
+}
+
+int nft_read_picture(struct nfnl *nl, const char *name, const struct nft_table *want,
+		     struct nft_picture **ret, struct fault *reterr)
+{
+	_cleanup_(nft_picture_free_p) struct nft_picture *picture = calloc(1, sizeof(*picture));
+	_cleanup_free_ void *scratch = calloc(1, NFT_SCRATCH_SIZE);
+	struct table_walk walk = {name, picture, scratch};
+	_Alignas(struct nlmsghdr) char buffer[QUESTION_MAX];
+	struct fault fault = {0};
+	struct nlmsghdr *nlh;
+	int r;
+
+	if (!picture || !scratch)
+		return fault_errno(reterr, -ENOMEM, "read nftables table %s", name);
+	nlh = question(nl, buffer, NFT_MSG_GETTABLE, 0);
+	mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, name);
+	r = nfnl_ask(nl, nlh, take_table, &walk, "read nftables table", &fault);
+	if (r == -ENOENT) {
+		*ret = NULL;
+		return 0;
+	}
+	if (r < 0 && reterr)
+		*reterr = fault;
+	if (r >= 0 && want)
+		r = read_parts(nl, &walk, want, reterr);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(picture);
+	return 0;
+}
+
+/* ---- counters -------------------------------------------------------------------------------- */
+
+static int take_packets(const struct nlmsghdr *nlh, void *userdata)
+{
+	_cleanup_(nftnl_obj_free_p) struct nftnl_obj *object = nftnl_obj_alloc();
+
+	if (!object)
+		return -ENOMEM;
+	if (nftnl_obj_nlmsg_parse(nlh, object) < 0)
+		return -EBADMSG;
+	*(uint64_t *)userdata = nftnl_obj_get_u64(object, NFTNL_OBJ_CTR_PKTS);
+	return 0;
+}
+
+int nft_read_packets(struct nfnl *nl, const char *table, const char *counter, uint64_t *ret,
+		     struct fault *reterr)
+{
+	_Alignas(struct nlmsghdr) char buffer[QUESTION_MAX];
+	char what[WHAT_MAX];
+	struct nlmsghdr *nlh = question(nl, buffer, NFT_MSG_GETOBJ, 0);
+
+	mnl_attr_put_strz(nlh, NFTA_OBJ_TABLE, table);
+	mnl_attr_put_strz(nlh, NFTA_OBJ_NAME, counter);
+	mnl_attr_put_u32(nlh, NFTA_OBJ_TYPE, htonl(NFT_OBJECT_COUNTER));
+	snprintf(what, sizeof(what), "read nftables counter %s", counter);
+	return nfnl_ask(nl, nlh, take_packets, ret, what, reterr);
+}

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 /* Events within this time of each other are answered together. */
-#define PACE_GATHER_USEC ((uint64_t)3000)
+#define PACE_GATHER_USEC ((uint64_t)1000)
 /* Two looks are at least this far apart. */
 #define PACE_APART_USEC ((uint64_t)20000)
 /* And this far, at the most, when there is news besides a fight. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/text.h"
 #include "lib/kernel/nat_words.h"
 
 /* Behind every source NAT (100) and everybody's filters, before conntrack helpers (300) and the
@@ -14,6 +15,7 @@
 
 struct nat {
 	struct nft *nft;
+	struct text made; /* what the table was made from last; "" = not known */
 };
 
 /* ---- the table ---------------------------------------------------------------------------- */
@@ -56,6 +58,7 @@ void nat_close(struct nat *nat)
 	if (!nat)
 		return;
 	nft_close(nat->nft);
+	text_done(&nat->made);
 	free(nat);
 }
 
@@ -115,22 +118,55 @@ static int forget_forwarded(struct nat *nat, const struct nat_plan *want, struct
 	return 0;
 }
 
+/* Everything that the table follows from. */
+static void describe(const struct nat_plan *want, unsigned int tunnel_index, struct text *out)
+{
+	const struct plan plan = {.nat = *want};
+
+	plan_print(&plan, out);
+	text_add(out, "tunnel %u\n", tunnel_index);
+}
+
+/* 1 when the table was made from this and nobody has changed it since. */
+static int is_made(struct nat *nat, const struct text *from, struct fault *reterr)
+{
+	if (text_failed(from) || strcmp(text_get(from), text_get(&nat->made)) != 0)
+		return 0;
+	return nft_stands(nat->nft, PLAN_TABLE, reterr);
+}
+
+static int make(struct nat *nat, const struct nat_plan *want, unsigned int tunnel_index,
+		struct fault *reterr)
+{
+	_cleanup_(nft_table_free_p) struct nft_table *table = nat_table_new(want, tunnel_index);
+	int r, removed;
+
+	if (!table)
+		return fault_errno(reterr, -ENOMEM, "describe nftables table " PLAN_TABLE);
+	r = nft_sync(nat->nft, PLAN_TABLE, table, reterr);
+	if (r <= 0)
+		return r;
+	removed = forget_forwarded(nat, want, reterr);
+	return removed < 0 ? removed : r;
+}
+
 int nat_sync(struct nat *nat, const struct nat_plan *want, struct fault *reterr)
 {
-	_cleanup_(nft_table_free_p) struct nft_table *table = NULL;
+	unsigned int tunnel_index = want->map ? if_nametoindex(want->tunnel) : 0;
+	_cleanup_text_ struct text from = TEXT_INIT;
 	int r;
 
 	if (!want->present)
 		return nft_sync(nat->nft, PLAN_TABLE, NULL, reterr);
-	table = nat_table_new(want, want->map ? if_nametoindex(want->tunnel) : 0);
-	if (!table)
-		return fault_errno(reterr, -ENOMEM, "describe nftables table " PLAN_TABLE);
-	r = nft_sync(nat->nft, PLAN_TABLE, table, reterr);
-	if (r > 0) {
-		int removed = forget_forwarded(nat, want, reterr);
-
-		if (removed < 0)
-			return removed;
+	describe(want, tunnel_index, &from);
+	r = is_made(nat, &from, reterr);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	text_done(&nat->made);
+	r = make(nat, want, tunnel_index, reterr);
+	if (r >= 0 && !text_failed(&from)) {
+		nat->made = from;
+		from = TEXT_INIT;
 	}
 	return r;
 }

@@ -200,6 +200,19 @@ int nft_sync(struct nft *nft, const char *name, const struct nft_table *want, st
 	return r < 0 ? r : changed;
 }
 
+int nft_stands(struct nft *nft, const char *name, struct fault *reterr)
+{
+	uint32_t generation = 0;
+	int r = nft_watch_resume(nft->watch);
+
+	if (r < 0)
+		return fault_errno(reterr, r, "listen to nftables");
+	if (nft->generation == 0)
+		return 0;
+	r = nft_read_generation(nft->nl, &generation, reterr);
+	return r < 0 ? r : is_known(nft, name, generation);
+}
+
 struct element_teller {
 	void (*handler)(void *userdata, const void *key, const void *data);
 	void *userdata;

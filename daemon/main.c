@@ -6,13 +6,15 @@
 #include "daemon/commands.h"
 #include "daemon/manager.h"
 #include "daemon/options.h"
+#include "daemon/thrift.h"
 
 static int run(const struct options *options)
 {
 	_cleanup_(manager_free_p) struct manager *manager = NULL;
+	int r;
 
-	int r = manager_new(options->config_file, &manager);
-
+	thrift_begin();
+	r = manager_new(options->config_file, &manager);
 	if (r == -ENOMEM)
 		fputs("maped: out of memory\n", stderr);
 	if (r < 0)

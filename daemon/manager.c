@@ -13,6 +13,7 @@
 #include "daemon/machine.h"
 #include "daemon/manager_private.h"
 #include "daemon/runtime.h"
+#include "daemon/thrift.h"
 #include "lib/config/config.h"
 
 /* Kernel settings as they were before us (lib/kernel/sysctl.h). */
@@ -308,6 +309,7 @@ int manager_run(struct manager *m)
 	manager_reconcile(m);
 	status_ready(&m->status);
 	manager_want_firewall(m);
+	thrift_give_back();
 	r = sd_event_loop(m->event);
 	if (r < 0)
 		log_say(m->log, LOG_CRIT, NULL, "event loop: %s", strerror(-r));

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "daemon/machine.h"
 #include "daemon/manager_private.h"
 #include "daemon/stamp.h"
+#include "daemon/thrift.h"
 #include "lib/kernel/snapshot.h"
 
 static void look_at(struct manager *m, uint64_t at_usec)
@@ -174,9 +174,6 @@ static int apply(struct manager *m, struct plan *plan, struct fault *reterr)
 		m->report.took_usec = end_usec - start_usec;
 		m->report.changes = (unsigned int)changes;
 		read_own_events(m);
-		/* A table of a thousand ports has been described and compared; nothing of it stays.
-		 */
-		malloc_trim(0);
 	}
 	if (same && changes > 0)
 		say_repaired(m, changes);
@@ -244,7 +241,8 @@ static void report_decision(struct manager *m, const struct snapshot *snapshot,
 }
 
 /* Reads, decides, applies, tells. Everything that happens ends here. without_map: MAP-E could not
- * be built, so that there is only PPPoE; who called knows what to tell. */
+ * be built, so that there is only PPPoE; who called knows what to tell. Returns how much was
+ * changed, or negative errno. */
 static int look(struct manager *m, bool without_map, struct fault *reterr)
 {
 	_cleanup_snapshot_ struct snapshot snapshot = {0};
@@ -252,7 +250,7 @@ static int look(struct manager *m, bool without_map, struct fault *reterr)
 	_cleanup_text_ struct text complaints = TEXT_INIT;
 	struct decision decision;
 	struct wan_view wan;
-	int r;
+	int changes, r;
 
 	r = take_snapshot(m, &snapshot, reterr);
 	if (r < 0)
@@ -264,17 +262,17 @@ static int look(struct manager *m, bool without_map, struct fault *reterr)
 	r = make_plan(m, &snapshot, without_map ? NULL : &decision, &plan, &complaints);
 	if (r < 0)
 		return fault_errno(reterr, r, "make a plan");
-	r = apply(m, &plan, reterr);
-	if (r < 0)
-		return r;
+	changes = apply(m, &plan, reterr);
+	if (changes < 0)
+		return changes;
 	if (without_map) {
 		report_lines(m, &snapshot, &decision);
-		return 0;
+		return changes;
 	}
 	backoff_reset(&m->backoff);
 	warn(m, &snapshot, &complaints);
 	report_decision(m, &snapshot, &decision);
-	return 0;
+	return changes;
 }
 
 /* A PPPoE interface comes and goes while it is being set up: what failed on it is looked at once
@@ -294,13 +292,17 @@ static int look_with_pppoe(struct manager *m, struct fault *reterr)
 void manager_reconcile(struct manager *m)
 {
 	struct fault fault = {0};
+	int r;
 
 	m->began_usec = machine_usec(CLOCK_MONOTONIC);
 	sd_event_source_set_enabled(m->look, SD_EVENT_OFF);
-	if (look_with_pppoe(m, &fault) < 0) {
+	r = look_with_pppoe(m, &fault);
+	if (r < 0) {
 		pace_looked(&m->pace, machine_usec(CLOCK_MONOTONIC), false);
 		manager_fail(m, &fault);
 		read_failed_events(m);
 	}
 	manager_tell(m);
+	if (r != 0)
+		thrift_give_back();
 }

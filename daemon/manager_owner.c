@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "daemon/manager_private.h"
+#include "daemon/thrift.h"
 
 int manager_load_setup(struct manager *m, struct setup **ret, struct text *complaints)
 {
@@ -117,4 +118,5 @@ void manager_reload(struct manager *m)
 		manager_reconcile(m);
 	}
 	status_ready(&m->status);
+	thrift_give_back();
 }

@@ -133,6 +133,7 @@ class Patient:
     def __init__(self, box):
         self.box = box
         box.add_pair("ppp0", "far0")
+        box.router.netlink.put_address(box.index("ppp0"), "203.0.113.7", 32)
         box.router.set("ipv4/conf/tun0/rp_filter", 1)
         box.router.netlink.put_address(box.index("wan0"), PREFIX + "1", 64)
         self.maped = box.start(CONFIG)

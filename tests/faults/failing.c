@@ -5,15 +5,21 @@
  *   FAIL_ALLOC=N        the N-th allocation (from 1) returns NULL
  *   FAIL_NETLINK=N:E    the N-th netlink request is not sent; its caller sees errno E
  *                       (those of libconfig do not count: it uses what it gets unseen, and dies)
- *   FAIL_COUNT=FILE     how many of both there were so far: two uint64_t, mapped and kept up to
- * date
+ *   FAIL_COUNT=FILE     how many of both there were so far, and how many netlink messages that
+ *                       change something: three uint64_t, mapped and kept up to date
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <execinfo.h>
 #include <fcntl.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -30,7 +36,7 @@ void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *old, size_t size);
 
 static struct counts {
-	_Atomic uint64_t allocations, requests;
+	_Atomic uint64_t allocations, requests, changes;
 } own_counts, *counts = &own_counts;
 static uint64_t fail_allocation, fail_request;
 static int fail_errno;
@@ -62,7 +68,7 @@ __attribute__((constructor)) static void begin(void)
 		close(fd);
 	if (map != MAP_FAILED)
 		counts = map;
-	counts->allocations = counts->requests = 0;
+	counts->allocations = counts->requests = counts->changes = 0;
 	if (allocation)
 		fail_allocation = strtoull(allocation, NULL, 10);
 	if (request) {
@@ -121,14 +127,53 @@ char *__strdup(const char *text)
 	return copy_text(text, __builtin_return_address(0));
 }
 
-static int request_fails(int fd)
+/* Whether a message of rtnetlink, nftables or connection tracking does more than ask. */
+static bool changes_something(int protocol, uint16_t type)
+{
+	if (protocol == NETLINK_ROUTE) /* NEW, DEL, GET, SET in turns */
+		return type >= RTM_BASE && (type - RTM_BASE) % 4 != 2;
+	switch (type) {
+	case NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE:
+	case NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETCHAIN:
+	case NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE:
+	case NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSET:
+	case NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSETELEM:
+	case NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN:
+	case NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETOBJ:
+	case NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET:
+	case NFNL_MSG_BATCH_BEGIN:
+	case NFNL_MSG_BATCH_END:
+		return false;
+	default:
+		return true;
+	}
+}
+
+static void count_changes(int fd, const void *data, size_t length)
+{
+	const struct nlmsghdr *message = data;
+	size_t left = length;
+	int protocol = 0;
+	socklen_t size = sizeof(protocol);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) < 0)
+		return;
+	for (; NLMSG_OK(message, left); message = NLMSG_NEXT(message, left))
+		counts->changes += changes_something(protocol, message->nlmsg_type);
+}
+
+static int request_fails(int fd, const void *data, size_t length)
 {
 	struct sockaddr_storage address;
 	socklen_t size = sizeof(address);
 
 	if (getsockname(fd, (struct sockaddr *)&address, &size) < 0 ||
-	    address.ss_family != AF_NETLINK || ++counts->requests != fail_request)
+	    address.ss_family != AF_NETLINK)
 		return 0;
+	if (++counts->requests != fail_request) {
+		count_changes(fd, data, length);
+		return 0;
+	}
 	errno = fail_errno;
 	return 1;
 }
@@ -136,14 +181,14 @@ static int request_fails(int fd)
 ssize_t sendto(int fd, const void *data, size_t length, int flags, const struct sockaddr *to,
 	       socklen_t size)
 {
-	if (request_fails(fd))
+	if (request_fails(fd, data, length))
 		return -1;
 	return syscall(SYS_sendto, fd, data, length, flags, to, size);
 }
 
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
-	if (request_fails(fd))
+	if (request_fails(fd, message->msg_iov[0].iov_base, message->msg_iov[0].iov_len))
 		return -1;
 	return syscall(SYS_sendmsg, fd, message, flags);
 }

@@ -7,9 +7,10 @@
  * nft_table_failed(), so that sentences need no check of their own. nft_sync() then compares it
  * with what the kernel has, and sends what differs in one transaction.
  *
- * This header and its files are the only ones that know libnftnl: nft.c has the words, nft_read.c
- * reads, nft_picture.c and nft_diff.c compare, nft_messages.c and nft_batch.c send, nft_sync.c does
- * one after the other and remembers what stands.
+ * This header and its files are the only ones that know libnftnl: nft.c and nft_words.c have the
+ * words, nft_model.c what they make, nft_read.c reads, nft_picture.c and nft_diff.c compare,
+ * nft_messages.c and nft_batch.c send, nft_sync.c does one after the other and remembers what
+ * stands.
  *
  * Registers are counted in words of 32 bits, 0 to 15: data of n octets fills the words from its
  * register on. A verdict needs none. Keys made of several parts give each part whole words.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a table is made of, shared by the words (nft.c) and everything that sends or compares it
- * (nft_*.c). Nobody else includes this.
+ * What a table is made of, shared by the words (nft.c, nft_words.c) and everything that sends or
+ * compares it (nft_*.c). Nobody else includes this.
  */
 #pragma once
 
@@ -63,8 +63,7 @@ struct nft_table {
 	size_t chain_count, chain_room;
 };
 
-/* Room for one more item of size at *items; NULL and table->failed when there is no memory. */
-void *nft_grow(struct nft_table *table, void *items, size_t count, size_t *room, size_t size);
+void nft_set_name(char to[NFT_NAME_MAX], const char *from); /* cut when too long */
 
 /* Empty holders that take over an object (may be NULL: no memory). Used by both sides. */
 struct nft_counter *nft_table_take_counter(struct nft_table *table, struct nftnl_obj *object);

@@ -87,4 +87,5 @@ no_violations package-br
 wan_reset
 if [ -d /dist/tree ]; then tar -C /dist/tree -c . | tar -C / -x --keep-directory-symlink; fi
 systemd-sysusers
+systemd-tmpfiles --create maped.conf
 systemctl daemon-reload

@@ -505,12 +505,12 @@ def status_for_people_and_programs(box):
     maped.ready()
     same(maped.json()["state"], "waiting", "state without a prefix")
     metrics = os.path.join(maped.runtime, "metrics")
-    same(metric(metrics, "up"), "0", "the metric without a prefix")
+    same(metric_told(metrics, "up"), "0", "the metric without a prefix")
     put(box, OCN[0])
     up(box)
     need(maped.notify.wait(OCN_UP), "STATUS is %s", maped.notify.status())
     maped.json()  # answered after the file was written
-    same(metric(metrics, "up"), "1", "the metric with one")
+    same(metric_told(metrics, "up"), "1", "the metric with one")
     plain = maped.ask(check=True).stdout
     for words in ("153.240.18.52", OCN[1], "2001:380:a120::9", "1680-1695", "41, 1008 ports in 63 blocks", "tun0"):
         need(words in plain, "%s is not in --status", words)
@@ -524,7 +524,7 @@ def status_for_people_and_programs(box):
     need(not os.path.exists(metrics), "old numbers stay behind")
 
 
-def metric(path, name):
+def metric_told(path, name):
     with open(path) as file:
         return re.search("^maped_%s (.*)$" % name, file.read(), re.M).group(1)
 

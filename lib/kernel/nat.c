@@ -156,8 +156,10 @@ int nat_sync(struct nat *nat, const struct nat_plan *want, struct fault *reterr)
 	_cleanup_text_ struct text from = TEXT_INIT;
 	int r;
 
-	if (!want->present)
+	if (!want->present) {
+		text_done(&nat->made);
 		return nft_sync(nat->nft, PLAN_TABLE, NULL, reterr);
+	}
 	describe(want, tunnel_index, &from);
 	r = is_made(nat, &from, reterr);
 	if (r != 0)

@@ -176,8 +176,8 @@ uint64_t nft_changes(const struct nft *nft);
  * All or nothing: the kernel takes one transaction. */
 int nft_sync(struct nft *nft, const char *name, const struct nft_table *want, struct fault *reterr);
 
-/* 1: nothing has changed since nft_sync() left the table as it was told to; 0: not known; negative
- * errno. One question, however large the table. */
+/* 1: the table is there, as nft_sync() left it; 0: not known; negative errno. One question, however
+ * large the table. */
 int nft_stands(struct nft *nft, const char *name, struct fault *reterr);
 
 /* Walks the elements of a set. handler gets key and data (NULL for sets) as whole words per part.

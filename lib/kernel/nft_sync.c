@@ -207,7 +207,7 @@ int nft_stands(struct nft *nft, const char *name, struct fault *reterr)
 
 	if (r < 0)
 		return fault_errno(reterr, r, "listen to nftables");
-	if (nft->generation == 0)
+	if (nft->generation == 0 || !nft->picture)
 		return 0;
 	r = nft_read_generation(nft->nl, &generation, reterr);
 	return r < 0 ? r : is_known(nft, name, generation);

@@ -7,7 +7,9 @@
  *              inbound=accept host_limit=20 ppp=ppp0 ...
  *   nat_driver absent | counts | forget ADDRESS [PSID-SHAPE-TO-KEEP]
  *
- * sync prints "changed N" or "same N", N being the messages that change something.
+ * sync prints "changed N" or "same N", N being the messages that change something. lives does so
+ * for each line "sync" or "absent" that it reads, behind "touched" when another process has touched
+ * the table since, or "quiet".
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -18,6 +20,7 @@
 
 #include "lib/kernel/conntrack.h"
 #include "lib/kernel/nat.h"
+#include "lib/kernel/nft_watch.h"
 
 #define MANY 2048
 
@@ -194,17 +197,54 @@ static void read_words(int count, char **words, struct nat_plan *plan)
 		plan->pppoe.unmappable && plan->map && !portset_is_whole(&plan->ports);
 }
 
-static int run_sync(const struct nat_plan *plan)
+static struct nat *open_nat(void)
 {
-	_cleanup_(nat_close_p) struct nat *nat = NULL;
+	struct nat *nat = NULL;
 	struct fault fault = {0};
-	int r = nat_open(&nat, &fault);
 
-	if (r >= 0)
-		r = nat_sync(nat, plan, &fault);
+	if (nat_open(&nat, &fault) < 0)
+		die("open", fault.text);
+	return nat;
+}
+
+static void sync_and_tell(struct nat *nat, const struct nat_plan *plan)
+{
+	uint64_t before = nat_changes(nat);
+	struct fault fault = {0};
+	int r = nat_sync(nat, plan, &fault);
+
 	if (r < 0)
 		die("sync", fault.text);
-	printf("%s %llu\n", r > 0 ? "changed" : "same", (unsigned long long)nat_changes(nat));
+	printf("%s %llu\n", r > 0 ? "changed" : "same",
+	       (unsigned long long)(nat_changes(nat) - before));
+}
+
+static int run_sync(const struct nat_plan *plan)
+{
+	_cleanup_(nat_close_p) struct nat *nat = open_nat();
+
+	sync_and_tell(nat, plan);
+	return 0;
+}
+
+/* One process for as long as standard input lasts: a line "sync" or "absent" each. */
+static int run_lives(const struct nat_plan *plan)
+{
+	_cleanup_(nat_close_p) struct nat *nat = open_nat();
+	_cleanup_(nft_watch_close_p) struct nft_watch *watch = NULL;
+	const struct nat_plan nothing = {0};
+	struct fault fault = {0};
+	char line[32];
+
+	if (nft_watch_open(PLAN_TABLE, &watch, &fault) < 0)
+		die("watch", fault.text);
+	nat_set_watch(nat, watch);
+	while (fgets(line, sizeof(line), stdin)) {
+		printf("%s ", nft_watch_dispatch(watch) ? "touched" : "quiet");
+		sync_and_tell(nat, strcmp(line, "sync\n") == 0 ? plan : &nothing);
+		fflush(stdout);
+	}
+	nat_set_watch(nat, NULL);
 	return 0;
 }
 
@@ -255,12 +295,13 @@ int main(int argc, char **argv)
 	struct nat_plan plan = {.tunnel = "map0", .tunnel_mtu = 1460};
 
 	if (argc < 2)
-		die("usage", "sync WORD=VALUE... | absent | counts | forget ADDRESS [SHAPE]");
+		die("usage", "sync WORD=VALUE... | lives WORD=VALUE... | absent | counts | forget "
+			     "ADDRESS [SHAPE]");
 	if (strcmp(argv[1], "counts") == 0)
 		return run_counts();
 	if (strcmp(argv[1], "forget") == 0 && argc > 2)
 		return run_forget(argv[2], argc > 3 ? argv[3] : NULL);
 	if (strcmp(argv[1], "absent") != 0)
 		read_words(argc - 2, argv + 2, &plan);
-	return run_sync(&plan);
+	return strcmp(argv[1], "lives") == 0 ? run_lives(&plan) : run_sync(&plan);
 }

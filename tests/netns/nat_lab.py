@@ -239,6 +239,10 @@ class Lab:
     def inside(self, *words, check=True):
         return run("ip", "netns", "exec", self.ns, *words, check=check)
 
+    def process(self, *words):
+        """One that is talked to, a line each way."""
+        return subprocess.Popen(("ip", "netns", "exec", self.ns) + words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
     def on_lan(self, *words, timeout=None):
         return run("ip", "netns", "exec", self.lan_ns, *words, check=False, timeout=timeout)
 

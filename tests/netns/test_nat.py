@@ -541,6 +541,36 @@ def no_change_no_message(lab):
     require(lab.sync(*words) == ["same", "0"], "a reload without a change sends messages")
 
 
+def what_stands_is_remembered(lab):
+    """One process: it asks the kernel again only when somebody else has changed something."""
+    lab.inside("nft", "flush", "ruleset")
+    with lab.process(lab.driver, "lives", f"address={A}", "psid=6/6/41", f"forward=tcp:1680:{HOST}:80") as driver:
+        def after(line, *nft):
+            if nft:
+                lab.inside("nft", *nft)
+            driver.stdin.write(line + "\n")
+            driver.stdin.flush()
+            touched, changed, messages = driver.stdout.readline().split()
+            return touched, changed, int(messages) > 0
+
+        new, same = ("quiet", "changed", True), ("quiet", "same", False)
+        repaired = ("touched", "changed", True)
+        require(after("sync") == new, "the first time")
+        require(after("sync") == same, "what it did itself counts as an alteration")
+        require(after("absent") == new, "not taken away")
+        require(after("absent") == same, "taken away twice")
+        require(after("sync") == new, "not made again")
+        require(after("sync", "add table ip other") == same, "another table is none of ours")
+        require(after("sync", "flush chain inet maped map_arrive") == repaired, "a chain emptied")
+        require(after("sync", "add rule inet maped map_arrive counter") == repaired, "a rule added")
+        require(after("sync", f"delete element inet maped map_forward {{ tcp . 1680 }}") == repaired, "a forward deleted")
+        require(after("sync", "add chain inet maped stranger") == repaired, "a chain added")
+        require(after("sync", "delete table inet maped") == repaired, "the table deleted")
+        require(after("sync", "add table inet maped { flags dormant; }") == repaired, "the table put to sleep")
+        require(after("sync") == same, "not settled")
+        driver.stdin.close()
+
+
 def keeps(lab, change, restore=True):
     """Flows, mappings and filters outlive a change."""
     lab.fresh()
@@ -658,6 +688,7 @@ TESTS += [
     new_forward_ends_mapping, unmappable, leaks, other_nat_cannot_take_flows, flows_from_before,
     router_itself, uninvited, open_services, inbound_accept, icmp_errors, pmtu_to_the_lan, echo_of_many, fragments,
     udp_without_checksum, mss, simultaneous_open, ipv6_is_not_touched, no_change_no_message,
+    what_stands_is_remembered,
     forward_change_keeps_flows, filtering_change_keeps_flows, repair_keeps_flows,
     deleted_table_comes_back, neighbours_are_left_alone, new_address_forgets_exactly,
     new_ports_forget_exactly, readable,

@@ -73,6 +73,9 @@ static int send_journal(int priority, const char *id, const char *const *more, c
 }
 
 static void say(struct log *log, int priority, const char *id, const char *const *fields,
+		const char *format, va_list ap) _printf_(5, 0);
+
+static void say(struct log *log, int priority, const char *id, const char *const *fields,
 		const char *format, va_list ap)
 {
 	char sentence[1100];

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Every netlink request and every allocation of the whole daemon fails once."""
 import errno
+import json
 import os
 import random
 import signal
 import struct
 import time
 
+import box as boxes
 from netlink import gone_is_fine
-from scenario import Skip, need, note, options, sanitized, scenario
+from scenario import Failure, Skip, need, note, options, sanitized, scenario
 
 OCN = ("2400:4050:48d:2900", ("2400:4050:48d:2900:99:f012:3400:2900", "153.240.18.52"))
 V6PLUS = ("240b:10:3f6c:d400", ("240b:10:3f6c:d400:6a:483f:6c00:d400", "106.72.63.108"))
@@ -95,6 +97,54 @@ class Failing:
         return ("whole" if whole and code == 0 else "exit %d" % code), marks
 
 
+class Worker:
+    """A child with a box of its own: a story is mostly waiting, so that many can be told at once."""
+
+    def __init__(self, box, number, environments):
+        reading, writing = os.pipe()
+        self.answer = os.fdopen(reading)
+        self.child = os.fork()
+        if self.child == 0:
+            try:
+                boxes.libc.prctl(boxes.PR_SET_PDEATHSIG, signal.SIGKILL)
+                os.write(writing, json.dumps(self.work(box, number, environments)).encode())
+            finally:
+                os._exit(0)
+        os.close(writing)
+
+    @staticmethod
+    def work(box, number, environments):
+        ends, own = [], None
+        for environment in environments:
+            try:
+                own = own or boxes.Box(box.program, box.directory, "worker%d.%d" % (number, len(ends)))
+                ends.append(Failing(own).story(environment, 8)[0])
+            except Exception as error:  # told by the parent; the next one gets a new box
+                ends.append("not ok %s: %s" % (type(error).__name__, error))
+                own = own and own.close()
+        if own:
+            own.close()
+        return ends
+
+    def ends(self):
+        with self.answer:
+            text = self.answer.read()
+        os.waitpid(self.child, 0)
+        need(text, "a worker died")
+        return json.loads(text)
+
+
+def stories(box, environments):
+    """How each of them ended."""
+    jobs = max(1, min(options.jobs, len(environments)))
+    workers = [Worker(box, number, environments[number::jobs]) for number in range(jobs)]
+    ends = [end for worker in workers for end in worker.ends()]
+    bad = [end for end in ends if end.startswith("not ok")]
+    if bad:
+        raise Failure("%d of %d: %s" % (len(bad), len(environments), "; ".join(bad)[:4000]))
+    return ends
+
+
 def report(what, results, number):
     note("%s: %s" % (what, ", ".join("%s %d times" % (end, results.count(end)) for end in sorted(set(results)))))
     need(len(results) == number, "%d of %d", len(results), number)
@@ -113,7 +163,7 @@ def every_netlink_request_fails_once(box):
     else:
         chance = random.Random(options.seed)
         runs = [(chance.randint(1, total), CODES[i % len(CODES)]) for i in range(36)]
-    results = [failing.story({"FAIL_NETLINK": "%d:%d" % run}, 8)[0] for run in runs]
+    results = stories(box, [{"FAIL_NETLINK": "%d:%d" % run} for run in runs])
     report("a netlink request fails", results, len(runs))
 
 
@@ -126,10 +176,10 @@ def every_allocation_fails_once(box):
     note("allocations: %d to start, %d to renumber, %d to reload, %d to stop" % tuple(
         after[0] - before[0] for before, after in zip([(0, 0)] + marks, marks)))
     chance = random.Random(options.seed)
-    # as many of each part: the greatest part is the reading of rule files, again and again the same
+    # The short form takes as many of each part: most of them are the reading of rule files, again and again the same.
     runs = []
     for before, after in zip([(0, 0)] + marks, marks):
         numbers = range(before[0] + 1, after[0] + 1)
-        runs += chance.sample(numbers, min(len(numbers), 700 if options.long else 12))
-    results = [failing.story({"FAIL_ALLOC": str(number)}, 8)[0] for number in runs]
+        runs += numbers if options.long else chance.sample(numbers, min(len(numbers), 12))
+    results = stories(box, [{"FAIL_ALLOC": str(number)} for number in runs])
     report("an allocation of %d fails" % total, results, len(runs))

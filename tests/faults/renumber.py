@@ -13,6 +13,7 @@ from scenario import need, note, options, quantile, scenario
 PREFIXES = ("2400:4050:48d:2900", "2400:4051:1234:5600", "2400:4151:77:8800", "240b:10:3f6c:d400", "240b:250:12:3400",
             "2404:7a80:1200:3400", "2404:7a84:55:6600", "240d:f:123:4500",
             "2a00:1:2:3300", "2408:210:1:2200", "2409:10:1:2300")
+WITH_A_RULE = 8
 # Kernel stamps of addresses count 1/100 s: what is to be told apart by its time is this far apart.
 APART = 0.03
 
@@ -30,6 +31,7 @@ class Player:
     def __init__(self, box, chance):
         self.box, self.chance = box, chance
         self.lines = [Line(prefix, derive(box.program, prefix)) for prefix in PREFIXES]
+        need(sum(line.params is not None for line in self.lines) == WITH_A_RULE, "the rule files are not found")
         self.model = Model(self.lines)
         self.netlink = box.router.netlink
         self.wan, self.lan = box.index("wan0"), box.index("lan0")
@@ -246,7 +248,7 @@ def expectation(box, line):
 
 @scenario
 def renumbering_against_a_model(box):
-    schedules = 10000 if options.long else 250
+    schedules = options.schedules
     chance = random.Random(options.seed)
     maped = box.start()
     need(maped.ready(), "no READY")
@@ -288,7 +290,7 @@ def ipv4_back_within_100_ms(box):
     maped = box.start()
     need(maped.ready(), "no READY")
     monitor = box.router.monitor()
-    lines = [(prefix, derive(box.program, prefix)) for prefix in PREFIXES[:8]]
+    lines = [(prefix, derive(box.program, prefix)) for prefix in PREFIXES[:WITH_A_RULE]]
     wan, times, raw = box.index("wan0"), [], []
     for number in range(2000 if options.long else 100):
         prefix, params = lines[number % len(lines)]

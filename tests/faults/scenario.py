@@ -73,12 +73,15 @@ def parse(description, add=None):
     parser.add_argument("--maped", help="the program (default: daemon/maped of the build directory)")
     parser.add_argument("--long", action="store_true", help="the long form, which takes an hour")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of random schedules")
+    parser.add_argument("--schedules", type=int, help="how many random renumberings (default: 250; --long 10000)")
+    parser.add_argument("--jobs", type=int, default=4, help="how many failing processes at once (default: %(default)s)")
     parser.add_argument("--style", choices=sorted(LINES), default="plain")
     parser.add_argument("--keep-going", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("scenarios", nargs="*", metavar="NAME", help="only these (part of the name)")
     if add:
         add(parser)
     parser.parse_args(namespace=options)
+    options.schedules = options.schedules or (10000 if options.long else 250)
     options.maped = options.maped or os.path.join(options.build, "daemon", "maped")
     options.root = root
 

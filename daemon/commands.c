@@ -107,9 +107,9 @@ static int look_at_this_machine(const struct setup *setup, struct plan_lines *li
 	_cleanup_(rtnl_close_p) struct rtnl *nl = NULL;
 	_cleanup_snapshot_ struct snapshot snapshot = {0};
 	_cleanup_text_ struct text why = TEXT_INIT;
-	struct decision decision;
-	struct fault fault;
-	struct wan_view wan;
+	struct decision decision = {0};
+	struct fault fault = {0};
+	struct wan_view wan = {0};
 	int r;
 
 	r = rtnl_open(&nl, &fault);

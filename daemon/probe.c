@@ -280,8 +280,8 @@ static int prepare(struct probe *probe, struct fault *reterr)
 
 	probe->flows = calloc(probe->count, sizeof(*probe->flows));
 	probe->mapped = calloc(probe->count, sizeof(*probe->mapped));
-	probe->flow_of = malloc((UINT16_MAX + 1) * sizeof(*probe->flow_of));
-	probe->port_of = malloc(probe->count * sizeof(*probe->port_of));
+	probe->flow_of = calloc(UINT16_MAX + 1, sizeof(*probe->flow_of));
+	probe->port_of = calloc(probe->count, sizeof(*probe->port_of));
 	if (!probe->flows || !probe->mapped || !probe->flow_of || !probe->port_of)
 		return fault_errno(reterr, -ENOMEM, "prepare the probe");
 	for (unsigned int i = 0; i <= UINT16_MAX; i++)

@@ -34,12 +34,12 @@
 	})
 
 /* Defines a cleanup function for a pointer type whose destructor takes NULL. */
-#define DEFINE_CLEANUP(type, destroy)           \
-	static inline void destroy##_p(type *p) \
-	{                                       \
-		if (*p)                         \
-			destroy(*p);            \
-	}                                       \
+#define DEFINE_CLEANUP(type, destroy)                                                    \
+	static inline void destroy##_p(type *p) /* NOLINT(bugprone-macro-parentheses) */ \
+	{                                                                                \
+		if (*p)                                                                  \
+			destroy(*p);                                                     \
+	}                                                                                \
 	struct define_cleanup_semicolon_
 
 static inline void cleanup_free(void *p)

@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A group with the number of the owner is the owner's own (Debian's USERGROUPS): where such users work
- * with umask 002, a checkout of theirs is group-writable and still nobody else's. */
+/* A group with the number of the owner is the owner's own (Debian's USERGROUPS): where such users
+ * work with umask 002, a checkout of theirs is group-writable and still nobody else's. */
 static bool others_can_write(const struct stat *st)
 {
 	return (st->st_mode & S_IWOTH) || ((st->st_mode & S_IWGRP) && st->st_gid != st->st_uid);

@@ -328,7 +328,7 @@ static void drop_last_comma(struct screen *screen)
 int screen_close(struct screen *screen, char bracket)
 {
 	struct level *level = level_now(screen);
-	const char opening = bracket == '}' ? '{' : bracket == ')' ? '(' : '[';
+	const int opening = bracket == '}' ? '{' : bracket == ')' ? '(' : '[';
 
 	if (screen->depth == 0)
 		return SCREEN_STOP(screen, "\"%c\" closes nothing", bracket);

@@ -407,7 +407,7 @@ static int put_back(const struct plan_sysctl *want, size_t count, struct sysctl_
  * (Documentation/networking/ip-sysctl.rst). */
 static int effective_rp_filter(int own)
 {
-	int all;
+	int all = 0;
 
 	return read_setting(CONF "all/rp_filter", &all) < 0 ? own : MAX_OF(own, all);
 }

@@ -361,8 +361,7 @@ static void test_a_session_that_returns_does_not_wait_for_the_table(void **state
 	applier = open_applier(*state);
 	assert_done(plan_apply(applier, &first, NULL, &fault), fault);
 	assert_done(plan_apply(applier, &down, &first, &fault), fault);
-	assert_output("unreachable default metric 4294967295",
-		      "ip route show table 10 proto 77");
+	assert_output("unreachable default metric 4294967295", "ip route show table 10 proto 77");
 	assert_done(plan_apply(applier, &again, &down, &fault), fault);
 	/* The old table drops what has a foreign source, so that nothing is lost by hurry. */
 	assert_string_equal(table.text, "map 192.0.2.18 psid 52 ppp ppp0 at 100.64.0.2");
@@ -377,15 +376,14 @@ static void test_a_session_that_returns_does_not_wait_for_the_table(void **state
 	add_route(&again, PLAN_MAIN_TABLE, 3000, "ppp0");
 	assert_done(plan_apply(applier, &again, &first, &fault), fault);
 	assert_null(strstr(table.seen, "metric 3000"));
-	assert_output("default dev ppp0 proto 77 scope link",
-		      "ip route show default metric 3000");
+	assert_output("default dev ppp0 proto 77 scope link", "ip route show default metric 3000");
 }
 
 static void test_what_others_take_comes_back(void **state)
 {
 	static const char *const deeds[] = {
-		"ip rule flush && ip rule add priority 32766 lookup main && ip rule add priority "
-		"32767 lookup default && ip rule add priority 1000 fwmark 7 lookup 20",
+		("ip rule flush && ip rule add priority 32766 lookup main && ip rule add priority "
+		 "32767 lookup default && ip rule add priority 1000 fwmark 7 lookup 20"),
 		"ip route flush table 10",
 		"ip route del default dev map0",
 		"ip -6 address del 2001:db8:1:200::12/128 dev wan",

@@ -70,11 +70,7 @@ static void send_ra(const char *prefix, uint32_t valid_sec, uint32_t preferred_s
 		struct nd_router_advert ra;
 		struct nd_opt_prefix_info pio;
 	} message = {
-		.ra = {.nd_ra_type = ND_ROUTER_ADVERT,
-		       .nd_ra_curhoplimit = 64,
-		       .nd_ra_flags_reserved = ND_RA_FLAG_OTHER,
-		       .nd_ra_router_lifetime = htons(1800),
-		       .nd_ra_retransmit = htonl(10000)},
+		.ra = {.nd_ra_type = ND_ROUTER_ADVERT, .nd_ra_retransmit = htonl(10000)},
 		.pio = {.nd_opt_pi_type = ND_OPT_PREFIX_INFORMATION,
 			.nd_opt_pi_len = 4,
 			.nd_opt_pi_prefix_len = 64,
@@ -85,6 +81,10 @@ static void send_ra(const char *prefix, uint32_t valid_sec, uint32_t preferred_s
 	struct sockaddr_in6 all = {.sin6_family = AF_INET6};
 	int index = (int)if_nametoindex("isp"), hops = 255, loop = 0, fd;
 
+	/* these are members of one union */
+	message.ra.nd_ra_curhoplimit = 64;
+	message.ra.nd_ra_flags_reserved = ND_RA_FLAG_OTHER;
+	message.ra.nd_ra_router_lifetime = htons(1800);
 	assert_int_equal(inet_pton(AF_INET6, prefix, &message.pio.nd_opt_pi_prefix), 1);
 	assert_int_equal(inet_pton(AF_INET6, "ff02::1", &all.sin6_addr), 1);
 	all.sin6_scope_id = (uint32_t)index;

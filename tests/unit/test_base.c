@@ -56,7 +56,8 @@ static void test_backoff_doubles_to_its_cap(void **state)
 	for (int i = 0; i < 9; i++) {
 		uint64_t delay_usec = backoff_next(&backoff, 0);
 
-		assert_true(delay_usec == BACKOFF_FIRST_USEC << i || delay_usec == BACKOFF_CAP_USEC);
+		assert_true(delay_usec == BACKOFF_FIRST_USEC << i ||
+			    delay_usec == BACKOFF_CAP_USEC);
 		assert_true(delay_usec > last_usec);
 		last_usec = delay_usec;
 	}

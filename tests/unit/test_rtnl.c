@@ -305,8 +305,9 @@ static void test_state_hostile(void **state)
 		"maped sysctl 1\nnet/ipv4/ip_forward 1 2 3\nend\n",
 		"maped sysctl 1\nnet/ipv4/ip_forward 1 x\nend\n",
 		"maped sysctl 1\nnet/ipv4/ip_forward 0 1\nnet/ipv4/ip_forward 1 1\nend\n",
-		"maped sysctl 1\nnet/ipv4/"
-		"0123456789012345678901234567890123456789012345678901234567890123456789 1 2\nend\n",
+		("maped sysctl 1\nnet/ipv4/"
+		 "0123456789012345678901234567890123456789012345678901234567890123456789 1 "
+		 "2\nend\n"),
 		"maped sysctl 1\nend\nmore\n",
 		"maped sysctl 1\n\nend\n",
 	};

@@ -262,7 +262,6 @@ static void gather_manager(sd_bus *bus, struct doctor_facts *facts)
 	sd_bus_message_unref(reply);
 }
 
-/* networkd writes the DUID of a lease as text; its first word is the type. */
 static void add_lan(struct doctor_facts *facts, const char *interface)
 {
 	if (facts->lan_count < ARRAY_SIZE(facts->lan))
@@ -301,7 +300,8 @@ static void list_lan(struct doctor_facts *facts)
 		if_freenameindex(all);
 }
 
-static void gather_duid(struct doctor_facts *facts)
+/* networkd writes the DUID as text, its type first; since Debian 13 with a lease only. */
+static void read_duid_file(struct doctor_facts *facts)
 {
 	_cleanup_(fclose_p) FILE *file = NULL;
 	char path[64], line[512];
@@ -323,6 +323,36 @@ static void gather_duid(struct doctor_facts *facts)
 	}
 }
 
+/* What a newer networkd tells of a link: {...,"DHCPv6Client":{...,"DUID":[0,2,...octets]}...} */
+static void read_duid_json(const char *json, struct doctor_facts *facts)
+{
+	static const char *const types[] = {"", "link-layer-time", "vendor", "link-layer", "uuid"};
+	const char *at = strstr(json, "\"DHCPv6Client\":");
+	unsigned int high, low;
+
+	at = at ? strstr(at, "\"DUID\":[") : NULL;
+	if (at && sscanf(at, "\"DUID\":[%u,%u", &high, &low) == 2 && high == 0 &&
+	    low < ARRAY_SIZE(types))
+		snprintf(facts->duid, sizeof(facts->duid), "%s", types[low]);
+}
+
+static void ask_duid(sd_bus *bus, struct doctor_facts *facts)
+{
+	_cleanup_free_ char *path = NULL;
+	sd_bus_message *reply = NULL;
+	const char *json;
+	char index[16];
+
+	snprintf(index, sizeof(index), "%d", facts->snapshot.wan_index);
+	if (sd_bus_path_encode("/org/freedesktop/network1/link", index, &path) >= 0 &&
+	    sd_bus_call_method(bus, "org.freedesktop.network1", path,
+			       "org.freedesktop.network1.Link", "Describe", NULL, &reply,
+			       "") >= 0 &&
+	    sd_bus_message_read(reply, "s", &json) >= 0)
+		read_duid_json(json, facts);
+	sd_bus_message_unref(reply);
+}
+
 static void gather_programs(struct doctor_facts *facts)
 {
 	_cleanup_(sd_bus_flush_close_unref_p) sd_bus *bus = NULL;
@@ -330,10 +360,12 @@ static void gather_programs(struct doctor_facts *facts)
 
 	facts->daemon = query_ask(&plain, &json) == 0 ? PRESENCE_YES : PRESENCE_NO;
 	facts->docker = access("/sys/class/net/docker0", F_OK) == 0 ? PRESENCE_YES : PRESENCE_NO;
-	gather_duid(facts);
+	read_duid_file(facts);
 	if (sd_bus_open_system(&bus) < 0)
 		return;
 	gather_networkd(bus, facts);
+	if (!facts->duid[0] && facts->networkd == PRESENCE_YES)
+		ask_duid(bus, facts);
 	gather_manager(bus, facts);
 	doctor_ask_firewalld(bus, facts);
 }

@@ -312,7 +312,8 @@ int route_prune(struct rtnl *nl, const struct plan_route *want, size_t count, st
 		struct fault fault = {0};
 
 		r = resolve(nl, &want[i], &wanted.list[wanted.count], &fault);
-		if (r == -ENODEV) /* its interface is gone, and the route with it */
+		/* Its interface is gone, and the route with it. An ENODEV alone is no proof. */
+		if (r == -ENODEV && if_nametoindex(want[i].interface) == 0)
 			continue;
 		if (r < 0) {
 			if (reterr)

@@ -13,16 +13,16 @@
 #include <sys/socket.h>
 
 #include "lib/base/macro.h"
+#include "lib/kernel/nfnl.h"
 #include "lib/kernel/nft_pass.h"
 
 #define SURVEY_TRIES 5
+#define SURVEY_WHAT  "read the nftables of other programs"
 
 struct survey {
 	const char *own;
 	struct nft_survey *out;
 };
-
-DEFINE_CLEANUP(struct mnl_socket *, mnl_socket_close);
 
 static int take_chain(const struct nlmsghdr *nlh, void *data)
 {
@@ -35,10 +35,10 @@ static int take_chain(const struct nlmsghdr *nlh, void *data)
 
 	if (!hook || strcmp(table, survey->own) == 0 ||
 	    (header->nfgen_family != NFPROTO_IPV4 && header->nfgen_family != NFPROTO_INET))
-		return MNL_CB_OK;
+		return 0;
 	if (survey->out->count == SURVEY_CHAIN_MAX) {
 		survey->out->more = true;
-		return MNL_CB_OK;
+		return 0;
 	}
 	chain = &survey->out->chains[survey->out->count++];
 	*chain = (struct nft_survey_chain){
@@ -51,7 +51,7 @@ static int take_chain(const struct nlmsghdr *nlh, void *data)
 	snprintf(chain->table, sizeof(chain->table), "%s", table);
 	snprintf(chain->name, sizeof(chain->name), "%s",
 		 nft_text(nft_attribute(nlh, NFTA_CHAIN_NAME)));
-	return MNL_CB_OK;
+	return 0;
 }
 
 static bool rule_translates(const struct nlattr *expressions)
@@ -104,11 +104,11 @@ static int take_rule(const struct nlmsghdr *nlh, void *data)
 	struct survey *survey = data;
 
 	if (!expressions)
-		return MNL_CB_OK;
+		return 0;
 	if (strcmp(table, survey->own) != 0)
 		take_pass(header->nfgen_family, table, nlh, expressions, survey->out);
 	if (!rule_translates(expressions))
-		return MNL_CB_OK;
+		return 0;
 	for (size_t i = 0; i < survey->out->count; i++) {
 		struct nft_survey_chain *chain = &survey->out->chains[i];
 
@@ -116,61 +116,48 @@ static int take_rule(const struct nlmsghdr *nlh, void *data)
 		    strcmp(chain->table, table) == 0)
 			chain->translates = true;
 	}
-	return MNL_CB_OK;
-}
-
-static int dump(struct mnl_socket *socket, uint16_t type, mnl_cb_t take, struct survey *survey)
-{
-	_Alignas(struct nlmsghdr) char buffer[65536];
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
-	struct nfgenmsg *header;
-	ssize_t length;
-	int r = MNL_CB_OK;
-
-	nlh->nlmsg_type = (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type);
-	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	nlh->nlmsg_seq = type;
-	header = mnl_nlmsg_put_extra_header(nlh, sizeof(*header));
-	header->nfgen_family = NFPROTO_UNSPEC;
-	header->version = NFNETLINK_V0;
-	if (mnl_socket_sendto(socket, nlh, nlh->nlmsg_len) < 0)
-		return -errno;
-	while (r > MNL_CB_STOP) {
-		length = mnl_socket_recvfrom(socket, buffer, sizeof(buffer));
-		if (length < 0)
-			return -errno;
-		r = mnl_cb_run(buffer, (size_t)length, type, mnl_socket_get_portid(socket), take,
-			       survey);
-		if (r < 0)
-			return -errno;
-	}
 	return 0;
 }
 
-static int survey_once(const char *own, struct nft_survey *ret)
+static int dump(struct nfnl *nl, uint16_t type, nfnl_handler take, struct survey *survey)
 {
-	_cleanup_(mnl_socket_close_p) struct mnl_socket *socket =
-		mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+	_Alignas(struct nlmsghdr) char buffer[256] = {0};
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
+	struct nfgenmsg *header;
+
+	nlh->nlmsg_type = (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type);
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	nlh->nlmsg_seq = nfnl_take_sequence(nl, 1);
+	header = mnl_nlmsg_put_extra_header(nlh, sizeof(*header));
+	header->nfgen_family = NFPROTO_UNSPEC;
+	header->version = NFNETLINK_V0;
+	return nfnl_ask(nl, nlh, take, survey, SURVEY_WHAT, NULL);
+}
+
+static int survey_once(struct nfnl *nl, const char *own, struct nft_survey *ret)
+{
 	struct survey survey = {own, ret};
 	int r;
 
 	*ret = (struct nft_survey){0};
-	if (!socket || mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0)
-		return -errno;
-	r = dump(socket, NFT_MSG_GETCHAIN, take_chain, &survey);
-	return r < 0 ? r : dump(socket, NFT_MSG_GETRULE, take_rule, &survey);
+	r = dump(nl, NFT_MSG_GETCHAIN, take_chain, &survey);
+	return r < 0 ? r : dump(nl, NFT_MSG_GETRULE, take_rule, &survey);
 }
 
 int nft_survey_read(const char *own, struct nft_survey *ret, struct fault *reterr)
 {
+	_cleanup_(nfnl_close_p) struct nfnl *nl = NULL;
 	struct nft_survey out;
-	int r = -EINTR;
+	int r = nfnl_open(SURVEY_WHAT, &nl, reterr);
 
-	/* A dump during which the rule set changed is void (NLM_F_DUMP_INTR). */
-	for (int i = 0; i < SURVEY_TRIES && r == -EINTR; i++)
-		r = survey_once(own, &out);
 	if (r < 0)
-		return fault_errno(reterr, r, "read the nftables of other programs");
+		return r;
+	/* A dump during which the rule set changed is void (NLM_F_DUMP_INTR). */
+	r = -EINTR;
+	for (int i = 0; i < SURVEY_TRIES && r == -EINTR; i++)
+		r = survey_once(nl, own, &out);
+	if (r < 0)
+		return fault_errno(reterr, r, SURVEY_WHAT);
 	*ret = out;
 	return 0;
 }

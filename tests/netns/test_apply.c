@@ -457,15 +457,14 @@ static unsigned int stride(void)
 	return n > 1 ? (unsigned int)n : 1;
 }
 
-/* Every request of every transition fails once, each with another errno. */
-static void test_old_state_or_new_never_half(void **state)
+/* Every request of every transition fails once. only: with this errno; 0: each with another one. */
+static void fail_every_request(struct rtnl *nl, int only)
 {
 	static const int codes[] = {-EPERM, -EBUSY, -ENOBUFS, -EEXIST, -ENODEV, -ENOSPC};
 	const struct plan plans[] = {
 		{.rule_count = 0}, first_plan(), second_plan(), ppp_only_plan()};
 	static const unsigned int steps[][2] = {{0, 1}, {1, 2}, {2, 1}, {1, 3}, {3, 1}, {1, 0}};
 	_cleanup_(applier_close_p) struct applier *applier = NULL;
-	struct rtnl *nl = *state;
 	struct fault fault = {0};
 	char *boxes[4], tables[4][sizeof(table.text)];
 
@@ -487,7 +486,7 @@ static void test_old_state_or_new_never_half(void **state)
 			assert_done(plan_apply(applier, &plans[from], &plans[to], &fault), fault);
 			fault = (struct fault){0};
 			fail.n += stride();
-			fail.code = codes[(fail.n + s) % ARRAY_SIZE(codes)];
+			fail.code = only ? only : codes[(fail.n + s) % ARRAY_SIZE(codes)];
 			fail_nth(nl, &fail);
 			r = plan_apply(applier, &plans[to], &plans[from], &fault);
 			rtnl_set_send_hook(nl, NULL, NULL);
@@ -506,6 +505,17 @@ static void test_old_state_or_new_never_half(void **state)
 	}
 	for (size_t i = 0; i < 4; i++)
 		free(boxes[i]);
+}
+
+static void test_old_state_or_new_never_half(void **state)
+{
+	fail_every_request(*state, 0);
+}
+
+/* What is also the truth about an interface that has gone must not be taken for it. */
+static void test_no_such_device_is_no_proof(void **state)
+{
+	fail_every_request(*state, -ENODEV);
 }
 
 static void test_failing_table_is_undone(void **state)
@@ -649,6 +659,7 @@ int main(void)
 		apply_test(test_what_others_take_comes_back),
 		apply_test(test_a_successor_adopts),
 		apply_test(test_old_state_or_new_never_half),
+		apply_test(test_no_such_device_is_no_proof),
 		apply_test(test_failing_table_is_undone),
 		apply_test(test_killed_anywhere_is_taken_over),
 		apply_test(test_every_allocation_may_fail),

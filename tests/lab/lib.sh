@@ -90,7 +90,7 @@ job() {
   local name=$1 space=$2
   shift 2
   job_end "$name"
-  ip netns exec "$space" "$@" >>"$results/log.$name" 2>&1 </dev/null &
+  nsenter --net="/run/netns/$space" "$@" >>"$results/log.$name" 2>&1 </dev/null &
   echo $! >"$state/$name.pid"
 }
 
@@ -103,37 +103,14 @@ job_end() {
   soon 3 eval "! kill -0 $pid" || kill -9 "$pid" 2>/dev/null || true
 }
 
-on() { ip netns exec "$@"; }
+# Not "ip netns exec", which mounts a /sys of its own each time.
+on() { nsenter --net="/run/netns/$1" "${@:2}"; }
 lan() { on lan1 python3 -B "$lab/probe" "$@"; }
 
 # --- topology --------------------------------------------------------------------------------------------------------------------
 
-# finished DEV...: the sender finishes checksums, one segment a packet, as a wire has it
-finished() {
-  local dev
-  for dev in "$@"; do ethtool -K "$dev" tx off gso off gro off tso off >/dev/null 2>&1 || true; done
-}
-in_ns() { # NS COMMAND...: a shell function in a namespace
-  local space=$1
-  shift
-  ip netns exec "$space" bash -c "$(declare -f "$1"); $*"
-}
-
-lab_up() {
-  local n
-  mkdir -p "$state"
-  # Loaded before the first look, so that the objects which modules bring with them are in every look.
-  modprobe -a ip6_tunnel tun nf_tables nf_conntrack nf_conntrack_netlink nft_ct nft_nat nft_numgen nft_hash nft_connlimit nft_reject_inet \
-    nft_fib_inet nft_limit 2>/dev/null || true
-  sysctl -qw net.ipv6.conf.all.forwarding=1 net.ipv4.ip_forward=0 net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1
-  for n in ngn inet narrow lan1 lan2 lan3; do
-    ip netns add "$n"
-    on "$n" sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 net.ipv6.conf.all.accept_dad=0 \
-      net.ipv6.conf.default.accept_dad=0 net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0 net.ipv4.icmp_msgs_per_sec=100000
-  done
-  on ngn sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
-
-  # The Internet; tunnelled packets go to map6, shared IPv4 addresses to map4, whose MTU is the tunnel's
+# The Internet; tunnelled packets go to map6, shared IPv4 addresses to map4, whose MTU is the tunnel's
+internet_up() {
   {
     cat <<BATCH
 link set lo up
@@ -174,15 +151,15 @@ addr add $NARROW/32 dev lo
 route add default via 198.18.0.5
 BATCH
   ip -n ngn -6 route add 2001:db8:beef::/48 via fe80::2 dev net0
-  in_ns ngn finished net0 net1
-  in_ns inet finished eth0
-  in_ns narrow finished eth0
   : >"$state/assigned"
   job br ngn "$lab/br" "$state/br.json" "$state/assigned"
   job inet inet python3 -B "$lab/servers.py" $SERVER $SERVER2 $SERVER6
   job narrow narrow python3 -B "$lab/servers.py" $NARROW
+}
 
-  # The LAN. The servers believe in 1500 towards lan3: only path MTU discovery tells them better.
+# The LAN. The servers believe in 1500 towards lan3: only path MTU discovery tells them better.
+lan_up() {
+  local n
   ip -batch - <<BATCH
 link add br0 type bridge
 link add port1 master br0 type veth peer name eth0 netns lan1
@@ -205,7 +182,6 @@ addr add 2001:db8:1a4:1::${n}0/64 dev eth0 nodad
 route add default via 192.168.1.1
 route add default via 2001:db8:1a4:1::1
 BATCH
-    in_ns "lan$n" finished eth0
   done
   ip -n lan3 -batch - <<BATCH
 link set lo up
@@ -213,9 +189,37 @@ link set eth0 up
 addr add 192.168.3.10/24 dev eth0
 route add default via 192.168.3.1
 BATCH
-  in_ns lan3 finished eth0
-  finished port1 port2 lan3r
-  wan_link
+}
+
+# together COMMAND ...: all at the same time; fails when one does
+together() {
+  local command pid pids=() code=0
+  for command in "$@"; do
+    $command &
+    pids+=($!)
+  done
+  for pid in "${pids[@]}"; do wait "$pid" || code=$?; done
+  return "$code"
+}
+
+modules_up() {
+  modprobe -a ip6_tunnel tun nf_tables nf_conntrack nf_conntrack_netlink nft_ct nft_nat nft_numgen nft_hash nft_connlimit nft_reject_inet \
+    nft_fib_inet nft_limit 2>/dev/null || true
+}
+
+lab_up() {
+  local spaces=(ngn inet narrow lan1 lan2 lan3)
+  mkdir -p "$state"
+  # Loaded before the first look, so that the objects which modules bring with them are in every look.
+  modules_up &
+  local modules=$!
+  sysctl -qw net.ipv6.conf.all.forwarding=1 net.ipv4.ip_forward=0 net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1
+  printf 'netns add %s\n' "${spaces[@]}" | ip -batch -
+  "$lab/spaces" hosts "${spaces[@]}"
+  on ngn sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+  wait "$modules"
+  together internet_up lan_up wan_link
+  "$lab/spaces" plain ngn:net0 ngn:net1 inet:eth0 narrow:eth0 lan1:eth0 lan2:eth0 lan3:eth0 port1 port2 lan3r
   soon 10 on inet python3 -B "$lab/probe" udp $SERVER
 }
 
@@ -230,8 +234,7 @@ wan_link() {
   ip -n ngn addr add fe80::1/64 dev ngn0 nodad
   ip -n ngn link set ngn0 up
   ip link set wan0 up
-  in_ns ngn finished ngn0
-  finished wan0
+  "$lab/spaces" plain ngn:ngn0 wan0
   ip addr add $WAN_LINK_LOCAL/64 dev wan0 nodad
   sysctl -qw net.ipv6.conf.wan0.addr_gen_mode=0 net.ipv6.conf.wan0.accept_dad=1
   ip -n ngn -6 route add 2001:db8:1a4::/48 via $WAN_LINK_LOCAL dev ngn0
@@ -422,8 +425,8 @@ box() {
     echo "== routes"; { ip -4 route show table all; ip -6 route show table all; } | sed -E 's/ expires [0-9]+sec//; /^multicast ff00/d' | sort
     echo "== rules"; ip -4 rule show; ip -6 rule show
     echo "== nft"; nft -s list ruleset
-    echo "== sysctl"; sysctl -a 2>/dev/null | grep -E '^net\.' |
-      grep -vE 'nf_conntrack_count|conntrack_buckets|\.stat_refresh|^net\.netfilter\.nf_log|mtu_expires|hop_limit|base_reachable_time_ms|gc_stale_time|retrans_time_ms'
+    echo "== sysctl"; (cd /proc/sys && grep -rs . net | sort) |
+      grep -vE 'nf_conntrack_count|conntrack_buckets|stat_refresh|^net/netfilter/nf_log|mtu_expires|hop_limit|base_reachable_time|gc_stale_time|retrans_time'
   } >"$1"
 }
 

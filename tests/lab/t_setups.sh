@@ -69,10 +69,8 @@ bare() { # a machine with two interfaces that nobody has configured, and a line 
     ip -n house link set "to$n" master floor up
     on "lan$n" sysctl -qw net.ipv6.conf.eth0.accept_ra=1
     ip -n "lan$n" link set eth0 up
-    in_ns "lan$n" finished eth0
   done
-  finished enp1s0 enp2s0
-  ip netns exec house ethtool -K up0 tx off gso off gro off tso off >/dev/null 2>&1 || true
+  "$lab/spaces" plain lan1:eth0 lan2:eth0 lan3:eth0 enp1s0 enp2s0 house:up0
 }
 
 leave_house() { # the lab as the other tests know it
@@ -184,7 +182,6 @@ setup_dhcpcd() {
 
 # --- 3: MAP-E and PPPoE --------------------------------------------------------------------------------------------------------------
 
-ppp_address() { ip -4 -o addr show dev ppp0 2>/dev/null | sed -E 's/.* inet ([0-9.]+).*/\1/'; }
 
 house_with_servers() { # NAME
   local address
@@ -199,7 +196,7 @@ house_with_servers() { # NAME
 }
 
 setup_pppoe() {
-  if ! modprobe -a ppp_generic pppoe ppp_async 2>/dev/null; then skip setup-pppoe "this kernel has no PPPoE"; return 0; fi
+  if ! pppoe_known; then skip setup-pppoe "this kernel has no PPPoE"; return 0; fi
   have_extras setup-pppoe ndppd || return 0
   no_files
   bare

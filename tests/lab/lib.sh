@@ -345,6 +345,58 @@ wan_reset() {
   ip addr replace 2001:db8:1a4:1::1/64 dev br0 nodad
 }
 
+# --- the other line: pppd and the kernel's pppoe module against pppoe-server, both on the wire of wan0 ------------------------------------
+
+pppoe_known() { modprobe -a ppp_generic pppoe ppp_async 2>/dev/null; }
+ppp_address() { ip -4 -o addr show dev ppp0 2>/dev/null | sed -E 's/.* inet ([0-9.]+).*/\1/'; }
+
+# Each session gets another address.
+pppoe_concentrator() {
+  cat >"$state/ac-options" <<'PPP'
+noauth
+local
+nodefaultroute
+noproxyarp
+noccp
+novj
+mtu 1454
+mru 1454
+lcp-restart 1
+lcp-echo-interval 0
+PPP
+  job ac ngn pppoe-server -F -I ngn0 -L 198.18.64.1 -R 198.18.64.10 -N 40 -O "$state/ac-options"
+}
+
+pppoe_dial() {
+  cat >"$state/session-options" <<'PPP'
+plugin pppoe.so
+nic-wan0
+ifname ppp0
+user lab
+noauth
+nodefaultroute
+noipdefault
+noccp
+novj
+mtu 1454
+mru 1454
+persist
+maxfail 0
+holdoff 0
+lcp-restart 1
+lcp-echo-interval 5
+lcp-echo-failure 3
+nodetach
+PPP
+  pppd file "$state/session-options" >>"$results/log.pppd" 2>&1 </dev/null &
+  echo $! >"$state/pppd.pid"
+}
+
+pppoe_hang_up() {
+  kill "$(cat "$state/pppd.pid")" 2>/dev/null || true
+  soon 5 eval '[ ! -e /sys/class/net/ppp0 ]'
+}
+
 # --- the judge -------------------------------------------------------------------------------------------------------------------
 
 # br_count KEY: up down stale unmapped violations ports.udp …

@@ -5,7 +5,8 @@ The remote port says where a packet belongs: 7000 to 7999 PPPoE, 8000 to 8999 MA
 
   pppoe_lab.py serve ADDRESS              TCP and UDP echo on 7001, 7025, 8001 and 9001
   pppoe_lab.py listen ADDRESS PORT        TCP and UDP echo there
-  pppoe_lab.py talk SERVER PORT JSON      one TCP connection and one UDP flow after the other, without a pause, until SIGTERM
+  pppoe_lab.py talk SERVER PORT JSON [PATIENCE]   one TCP connection after the other, without a pause, until SIGTERM; what is
+                                          not answered for PATIENCE seconds (2) is over
   pppoe_lab.py ask tcp|udp HOST PORT [SOURCE-PORT]   one exchange; prints our own address
   pppoe_lab.py send PROTOCOL HOST         one packet of an IP protocol without ports
   pppoe_lab.py judge INTERFACE JSON       looks at every frame from and to the router; writes what is wrong
@@ -100,7 +101,7 @@ def send(protocol, host):
             sys.exit(str(error))
 
 
-def talk(server, port, path):
+def talk(server, port, path, patience=2):
     told = {"connections": 0, "broken": 0, "exchanges": 0, "longest_gap": 0.0}
     running = [True]
     signal.signal(signal.SIGTERM, lambda *_: running.clear())
@@ -112,7 +113,7 @@ def talk(server, port, path):
                 connection.connect((server, int(port)))
                 told["connections"] += 1
                 while running:
-                    exchange(connection, b"x" * 1000, 2)
+                    exchange(connection, b"x" * 1000, float(patience))
                     now = time.monotonic()
                     told["longest_gap"] = max(told["longest_gap"], now - last)
                     told["exchanges"] += 1

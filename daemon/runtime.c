@@ -83,7 +83,8 @@ int runtime_write(const char *name, const char *content)
 	fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (fd < 0)
 		return -errno;
-	r = write_all(fd, content);
+	/* Everybody may read it, whatever the umask. */
+	r = fchmod(fd, 0644) < 0 ? -errno : write_all(fd, content);
 	if (r == 0 && rename(fresh, path) < 0)
 		r = -errno;
 	if (r < 0)

@@ -189,6 +189,20 @@ TESTS = [by_default, on_240_ports, filtering_endpoint_independent,
          the_shell_scripts_nat]
 
 
+def run_tests(lab, tests):
+    """Returns how many failed."""
+    failed = 0
+    print(f"1..{len(tests)}")
+    for number, test in enumerate(tests, 1):
+        lab.ports = 1008
+        try:
+            print(f"ok {number} - stun_{test.__name__} # {test(lab)}", flush=True)
+        except (AssertionError, RuntimeError, subprocess.TimeoutExpired) as error:
+            failed += 1
+            print(f"not ok {number} - stun_{test.__name__}\n# {str(error)[-400:]}", flush=True)
+    return failed
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
@@ -200,18 +214,10 @@ def main():
     except CannotRun as reason:
         print(f"1..0 # SKIP {reason}")
         sys.exit(77)
-    failed = 0
-    print(f"1..{len(TESTS)}")
     with lab:
         lab.inhabit([HOST, OPEN_HOST], [SERVER, SERVER2])
         with Servers(lab):
-            for number, test in enumerate(TESTS, 1):
-                lab.ports = 1008
-                try:
-                    print(f"ok {number} - stun_{test.__name__} # {test(lab)}", flush=True)
-                except (AssertionError, RuntimeError, subprocess.TimeoutExpired) as error:
-                    failed += 1
-                    print(f"not ok {number} - stun_{test.__name__}\n# {str(error)[-400:]}", flush=True)
+            failed = run_tests(lab, TESTS)
     sys.exit(failed > 0)
 
 

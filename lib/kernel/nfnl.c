@@ -2,6 +2,7 @@
 #include "lib/kernel/nfnl.h"
 
 #include <errno.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -10,6 +11,7 @@
 #define ANSWER_LIMIT_SEC 5 /* a silence means a lost answer */
 /* A transaction is one datagram; 65536 ports make some megabytes. */
 #define SEND_SPACE (16 * 1024 * 1024)
+#define CODE_MAX   4095 /* include/linux/err.h MAX_ERRNO */
 
 struct nfnl {
 	struct mnl_socket *socket;
@@ -61,6 +63,37 @@ uint32_t nfnl_take_sequence(struct nfnl *nl, uint32_t count)
 	return first;
 }
 
+const struct nlmsghdr *nfnl_take_message(const void **data, size_t *length)
+{
+	const struct nlmsghdr *nlh = *data;
+	size_t step;
+
+	if (*length < sizeof(*nlh) || nlh->nlmsg_len < sizeof(*nlh) || nlh->nlmsg_len > *length)
+		return NULL;
+	step = MIN_OF((size_t)MNL_ALIGN(nlh->nlmsg_len), *length);
+	*data = (const uint8_t *)*data + step;
+	*length -= step;
+	return nlh;
+}
+
+/* ---- what the kernel says -------------------------------------------------------------------- */
+
+static bool is_code(int code)
+{
+	return code <= 0 && code >= -CODE_MAX;
+}
+
+/* Has what everybody reads of a message of this type. */
+static bool is_whole(const struct nlmsghdr *nlh)
+{
+	const struct nlmsgerr *error = mnl_nlmsg_get_payload(nlh);
+	size_t length = mnl_nlmsg_get_payload_len(nlh);
+
+	if (nlh->nlmsg_type == NLMSG_ERROR)
+		return length >= sizeof(*error) && is_code(error->error);
+	return nlh->nlmsg_type < NLMSG_MIN_TYPE || length >= sizeof(struct nfgenmsg);
+}
+
 /* The kernel's own sentence, behind the message it answers (capped or not). "" when it gave none.
  */
 static const char *extended_ack(const struct nlmsghdr *nlh)
@@ -72,7 +105,9 @@ static const char *extended_ack(const struct nlmsghdr *nlh)
 	if (!(nlh->nlmsg_flags & NLM_F_ACK_TLVS))
 		return "";
 	if (!(nlh->nlmsg_flags & NLM_F_CAPPED))
-		offset += error->msg.nlmsg_len - sizeof(struct nlmsghdr);
+		offset += (size_t)error->msg.nlmsg_len - sizeof(struct nlmsghdr);
+	if (offset < sizeof(*error) || offset > mnl_nlmsg_get_payload_len(nlh))
+		return "";
 	mnl_attr_for_each(attr, nlh, offset)
 	{
 		if (mnl_attr_get_type(attr) == NLMSGERR_ATTR_MSG &&
@@ -119,6 +154,8 @@ static int done_code(const struct nlmsghdr *nlh, const char *what, struct fault 
 
 	if (mnl_nlmsg_get_payload_len(nlh) >= sizeof(code))
 		memcpy(&code, mnl_nlmsg_get_payload(nlh), sizeof(code));
+	if (!is_code(code))
+		code = -EBADMSG;
 	return code < 0 ? fault_errno(reterr, code, "%s", what) : 0;
 }
 
@@ -130,6 +167,8 @@ static int hear(struct talk *talk, const struct nlmsghdr *nlh, struct fault *ret
 
 	if (nlh->nlmsg_seq != talk->sequence)
 		return 1; /* of an earlier request whose answer was given up */
+	if (!is_whole(nlh))
+		return fault_errno(reterr, -EBADMSG, "%s", talk->what);
 	if (nlh->nlmsg_flags & NLM_F_DUMP_INTR)
 		talk->interrupted = true;
 	if (nlh->nlmsg_type == NLMSG_DONE)
@@ -138,16 +177,18 @@ static int hear(struct talk *talk, const struct nlmsghdr *nlh, struct fault *ret
 		error = mnl_nlmsg_get_payload(nlh);
 		return error->error == 0 ? 0 : nfnl_fault(nlh, talk->what, reterr);
 	}
+	if (nlh->nlmsg_type < NLMSG_MIN_TYPE)
+		return 1;
 	r = talk->handler ? talk->handler(nlh, talk->userdata) : 0;
 	return r < 0 ? fault_errno(reterr, r, "%s", talk->what) : 1;
 }
 
 static int hear_all(struct talk *talk, const void *datagram, size_t length, struct fault *reterr)
 {
-	const struct nlmsghdr *nlh = datagram;
-	int left = (int)length, r = 1;
+	const struct nlmsghdr *nlh;
+	int r = 1;
 
-	for (; r > 0 && mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left))
+	while (r > 0 && (nlh = nfnl_take_message(&datagram, &length)))
 		r = hear(talk, nlh, reterr);
 	return r;
 }
@@ -155,11 +196,13 @@ static int hear_all(struct talk *talk, const void *datagram, size_t length, stru
 int nfnl_ask(struct nfnl *nl, const struct nlmsghdr *request, nfnl_handler handler, void *userdata,
 	     const char *what, struct fault *reterr)
 {
-	_Alignas(struct nlmsghdr) uint8_t buffer[NFNL_DATAGRAM_MAX];
+	_cleanup_free_ void *buffer = malloc(NFNL_DATAGRAM_MAX);
 	struct talk talk = {request->nlmsg_seq, handler, userdata, what, false};
 	bool ends = (request->nlmsg_flags & (NLM_F_DUMP | NLM_F_ACK)) != 0;
 	int r;
 
+	if (!buffer)
+		return fault_errno(reterr, -ENOMEM, "%s", what);
 	if (mnl_socket_sendto(nl->socket, request, request->nlmsg_len) < 0)
 		return fault_errno(reterr, -errno, "%s", what);
 	for (;;) {
@@ -179,20 +222,24 @@ int nfnl_ask(struct nfnl *nl, const struct nlmsghdr *request, nfnl_handler handl
 int nfnl_send(struct nfnl *nl, const void *batch, size_t length,
 	      void (*handler)(const struct nlmsghdr *nlh, void *userdata), void *userdata)
 {
-	_Alignas(struct nlmsghdr) uint8_t buffer[NFNL_DATAGRAM_MAX];
+	_cleanup_free_ void *buffer = malloc(NFNL_DATAGRAM_MAX);
 
+	if (!buffer)
+		return -ENOMEM;
 	if (mnl_socket_sendto(nl->socket, batch, length) < 0)
 		return -errno;
 	for (;;) {
 		ssize_t heard = receive(nl, buffer, MSG_DONTWAIT);
-		const struct nlmsghdr *nlh = (const struct nlmsghdr *)buffer;
-		int left = (int)heard;
+		size_t left = (size_t)heard;
+		const struct nlmsghdr *nlh;
+		const void *next = buffer;
 
 		if (heard == -EAGAIN)
 			return 0;
 		if (heard < 0)
 			return (int)heard;
-		for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left))
-			handler(nlh, userdata);
+		while ((nlh = nfnl_take_message(&next, &left)))
+			if (is_whole(nlh))
+				handler(nlh, userdata);
 	}
 }

@@ -25,7 +25,12 @@ DEFINE_CLEANUP(struct nfnl *, nfnl_close);
 /* Takes count sequence numbers in a row and returns the first. */
 uint32_t nfnl_take_sequence(struct nfnl *nl, uint32_t count);
 
-/* One message of an answer. 0 goes on; a negative errno ends the request. */
+/* Takes the first message off a datagram; NULL: there is no whole one. (mnl_nlmsg_ok() of libmnl
+ * 1.0.4 believes a length of 2^31 and more.) */
+const struct nlmsghdr *nfnl_take_message(const void **data, size_t *length);
+
+/* One message of an answer, with its struct nfgenmsg. 0 goes on; a negative errno ends the request.
+ */
 typedef int (*nfnl_handler)(const struct nlmsghdr *nlh, void *userdata);
 
 /* Sends one request (with its sequence number) and gives each message of the answer to handler
@@ -35,7 +40,7 @@ int nfnl_ask(struct nfnl *nl, const struct nlmsghdr *request, nfnl_handler handl
 	     const char *what, struct fault *reterr);
 
 /* Sends a transaction, which the kernel works off at once, and gives every answer that there is to
- * handler. 0 or negative errno. */
+ * handler, errors with their struct nlmsgerr. 0 or negative errno. */
 int nfnl_send(struct nfnl *nl, const void *batch, size_t length,
 	      void (*handler)(const struct nlmsghdr *nlh, void *userdata), void *userdata);
 

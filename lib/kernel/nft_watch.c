@@ -13,6 +13,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "lib/kernel/nfnl.h"
+
 #define CULPRIT_MAX  48
 #define TABLE_MAX    64
 #define DISPATCH_MAX 256 /* datagrams in one call */
@@ -62,29 +64,30 @@ static void take_generation(struct nft_watch *watch, const struct nlmsghdr *nlh)
 			 mnl_attr_get_str(name), number);
 }
 
-static int take_message(const struct nlmsghdr *nlh, void *data)
+static void take_message(struct nft_watch *watch, const struct nlmsghdr *nlh)
 {
-	struct nft_watch *watch = data;
 	const struct nlattr *table;
 
 	if (nlh->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES ||
 	    nlh->nlmsg_len < NLMSG_LENGTH(sizeof(struct nfgenmsg)))
-		return MNL_CB_OK;
+		return;
 	if ((nlh->nlmsg_type & 0xff) == NFT_MSG_NEWGEN) {
 		take_generation(watch, nlh);
-		return MNL_CB_OK;
+		return;
 	}
 	table = attribute(nlh, TABLE_ATTRIBUTE);
 	if (table && mnl_attr_validate(table, MNL_TYPE_NUL_STRING) >= 0 &&
 	    strcmp(mnl_attr_get_str(table), watch->table) == 0)
 		watch->touched = true;
-	return MNL_CB_OK;
 }
 
 int nft_watch_feed(struct nft_watch *watch, const void *data, size_t length)
 {
+	const struct nlmsghdr *nlh;
+
 	watch->hit = false;
-	(void)mnl_cb_run(data, length, 0, 0, take_message, watch);
+	while ((nlh = nfnl_take_message(&data, &length)))
+		take_message(watch, nlh);
 	return watch->hit;
 }
 

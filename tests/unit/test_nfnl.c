@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the kernel answers to netfilter requests, right and wrong. No kernel: tests/unit/answers.h.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <arpa/inet.h>
+#include <cmocka.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+
+#include "lib/kernel/nfnl.h"
+#include "lib/kernel/nft_watch.h"
+#include "tests/unit/answers.h"
+
+#define MAPED "maped"
+
+/* ---- messages ------------------------------------------------------------------------------- */
+
+static _Alignas(struct nlmsghdr) uint8_t said[16384];
+static size_t said_length;
+
+static struct nlmsghdr *put(uint16_t type, uint16_t flags)
+{
+	struct nlmsghdr *nlh;
+
+	assert_true(said_length + 1024 <= sizeof(said));
+	nlh = mnl_nlmsg_put_header(said + said_length);
+	nlh->nlmsg_type = type;
+	nlh->nlmsg_flags = flags;
+	return nlh;
+}
+
+static void close_message(const struct nlmsghdr *nlh)
+{
+	said_length += MNL_ALIGN(nlh->nlmsg_len);
+}
+
+static struct nlmsghdr *put_nft(uint16_t type, uint16_t flags)
+{
+	struct nlmsghdr *nlh = put((uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), flags);
+	struct nfgenmsg *header = mnl_nlmsg_put_extra_header(nlh, sizeof(*header));
+
+	header->nfgen_family = NFPROTO_INET;
+	return nlh;
+}
+
+static void put_done(int code)
+{
+	struct nlmsghdr *nlh = put(NLMSG_DONE, NLM_F_MULTI);
+
+	memcpy(mnl_nlmsg_put_extra_header(nlh, sizeof(code)), &code, sizeof(code));
+	close_message(nlh);
+}
+
+/* index: of the message of a transaction that it answers. */
+static struct nlmsghdr *put_error(int code, uint16_t flags, uint32_t index)
+{
+	struct nlmsghdr *nlh = put(NLMSG_ERROR, flags);
+	struct nlmsgerr *error = mnl_nlmsg_put_extra_header(nlh, sizeof(*error));
+
+	nlh->nlmsg_seq = index;
+	error->error = code;
+	error->msg.nlmsg_len = sizeof(error->msg);
+	return nlh;
+}
+
+static void put_generation(uint32_t generation)
+{
+	struct nlmsghdr *nlh = put_nft(NFT_MSG_NEWGEN, 0);
+
+	mnl_attr_put_u32(nlh, NFTA_GEN_ID, htonl(generation));
+	close_message(nlh);
+}
+
+static struct nfnl *kernel(void)
+{
+	struct nfnl *nl;
+
+	answers_give(said, said_length);
+	assert_int_equal(nfnl_open("open", &nl, NULL), 0);
+	said_length = 0;
+	return nl;
+}
+
+/* ---- one answer ----------------------------------------------------------------------------- */
+
+static int count(const struct nlmsghdr *nlh, void *userdata)
+{
+	assert_true(nlh->nlmsg_len >= NLMSG_LENGTH(sizeof(struct nfgenmsg)));
+	++*(unsigned int *)userdata;
+	return 0;
+}
+
+/* What is said is the answer to one dump; the messages are counted. */
+static int dump(unsigned int *ret_count, struct fault *reterr)
+{
+	_Alignas(struct nlmsghdr) char buffer[256] = {0};
+	_cleanup_(nfnl_close_p) struct nfnl *nl = kernel();
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+
+	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	request->nlmsg_seq = nfnl_take_sequence(nl, 1);
+	*ret_count = 0;
+	*reterr = (struct fault){0};
+	return nfnl_ask(nl, request, count, ret_count, "ask", reterr);
+}
+
+static void answers(void **state)
+{
+	struct fault fault;
+	unsigned int heard;
+	struct nlmsghdr *nlh;
+
+	/* of an earlier request, of ours, and the end */
+	nlh = put_nft(NFT_MSG_NEWCHAIN, NLM_F_MULTI);
+	nlh->nlmsg_seq = (uint32_t)-1;
+	close_message(nlh);
+	close_message(put_nft(NFT_MSG_NEWCHAIN, NLM_F_MULTI));
+	close_message(put(NLMSG_NOOP, NLM_F_MULTI));
+	put_done(0);
+	assert_int_equal(dump(&heard, &fault), 0);
+	assert_int_equal(heard, 1);
+	/* the tables changed meanwhile */
+	close_message(put_nft(NFT_MSG_NEWCHAIN, NLM_F_MULTI | NLM_F_DUMP_INTR));
+	put_done(0);
+	assert_int_equal(dump(&heard, &fault), -EINTR);
+	/* it failed half-way */
+	put_done(-ENOBUFS);
+	assert_int_equal(dump(&heard, &fault), -ENOBUFS);
+	assert_string_equal(fault.text, "ask: No buffer space available");
+	/* silence */
+	close_message(put_nft(NFT_MSG_NEWCHAIN, NLM_F_MULTI));
+	assert_int_equal(dump(&heard, &fault), -ETIMEDOUT);
+	assert_int_equal(heard, 1);
+}
+
+static void refusals(void **state)
+{
+	static const char words[] = "no such thing";
+	struct nlmsghdr *nlh;
+	struct fault fault;
+	unsigned int heard;
+
+	nlh = put_error(-ENOENT, NLM_F_ACK_TLVS | NLM_F_CAPPED, 0);
+	mnl_attr_put_strz(nlh, NLMSGERR_ATTR_MSG, words);
+	close_message(nlh);
+	assert_int_equal(dump(&heard, &fault), -ENOENT);
+	assert_string_equal(fault.text, "ask: No such file or directory (no such thing)");
+	/* behind the request, of which there are 8 octets more than its header */
+	nlh = put_error(-ENOENT, NLM_F_ACK_TLVS, 0);
+	((struct nlmsgerr *)mnl_nlmsg_get_payload(nlh))->msg.nlmsg_len = NLMSG_LENGTH(8);
+	mnl_nlmsg_put_extra_header(nlh, 8);
+	mnl_attr_put_strz(nlh, NLMSGERR_ATTR_MSG, words);
+	close_message(nlh);
+	assert_int_equal(dump(&heard, &fault), -ENOENT);
+	assert_string_equal(fault.text, "ask: No such file or directory (no such thing)");
+	/* behind what is not there */
+	for (uint32_t length = 0; length < NLMSG_HDRLEN; length += 15) {
+		nlh = put_error(-ENOENT, NLM_F_ACK_TLVS, 0);
+		((struct nlmsgerr *)mnl_nlmsg_get_payload(nlh))->msg.nlmsg_len = length;
+		mnl_attr_put_strz(nlh, NLMSGERR_ATTR_MSG, words);
+		close_message(nlh);
+		assert_int_equal(dump(&heard, &fault), -ENOENT);
+		assert_string_equal(fault.text, "ask: No such file or directory");
+	}
+	nlh = put_error(-ENOENT, NLM_F_ACK_TLVS, 0);
+	((struct nlmsgerr *)mnl_nlmsg_get_payload(nlh))->msg.nlmsg_len = 0xffffffff;
+	close_message(nlh);
+	assert_int_equal(dump(&heard, &fault), -ENOENT);
+	assert_string_equal(fault.text, "ask: No such file or directory");
+}
+
+static void what_is_cut_is_refused(void **state)
+{
+	struct nlmsghdr *nlh;
+	struct fault fault;
+	unsigned int heard;
+
+	nlh = put_error(0, 0, 0);
+	nlh->nlmsg_len = NLMSG_LENGTH(2);
+	close_message(nlh);
+	assert_int_equal(dump(&heard, &fault), -EBADMSG);
+	nlh = put_nft(NFT_MSG_NEWCHAIN, NLM_F_MULTI);
+	nlh->nlmsg_len = NLMSG_LENGTH(0);
+	close_message(nlh);
+	put_done(0);
+	assert_int_equal(dump(&heard, &fault), -EBADMSG);
+	/* no error has such a code */
+	close_message(put_error(INT32_MIN, 0, 0));
+	assert_int_equal(dump(&heard, &fault), -EBADMSG);
+	close_message(put_error(1, 0, 0));
+	assert_int_equal(dump(&heard, &fault), -EBADMSG);
+	put_done(INT32_MIN);
+	assert_int_equal(dump(&heard, &fault), -EBADMSG);
+	/* a length that is a negative one for libmnl 1.0.4 */
+	nlh = put_nft(NFT_MSG_NEWCHAIN, NLM_F_MULTI);
+	nlh->nlmsg_len = 0x80000010;
+	said_length = NLMSG_LENGTH(sizeof(struct nfgenmsg));
+	assert_int_equal(dump(&heard, &fault), -ETIMEDOUT);
+	assert_int_equal(heard, 0);
+	said_length = 0;
+}
+
+static void events_that_are_cut(void **state)
+{
+	struct nft_watch *watch = nft_watch_new(MAPED);
+	struct nlmsghdr *nlh = put_nft(NFT_MSG_NEWCHAIN, 0);
+
+	assert_non_null(watch);
+	mnl_attr_put_strz(nlh, NFTA_CHAIN_TABLE, MAPED);
+	close_message(nlh);
+	put_generation(2);
+	assert_int_equal(nft_watch_feed(watch, said, said_length), 1);
+	nlh->nlmsg_len |= 0x80000000;
+	assert_int_equal(nft_watch_feed(watch, said, said_length), 0);
+	nft_watch_close(watch);
+	said_length = 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(answers),
+		cmocka_unit_test(refusals),
+		cmocka_unit_test(what_is_cut_is_refused),
+		cmocka_unit_test(events_that_are_cut),
+	};
+
+	return cmocka_run_group_tests_name("nfnl", tests, NULL, NULL);
+}

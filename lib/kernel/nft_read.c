@@ -165,6 +165,11 @@ struct table_walk {
 	void *scratch;
 };
 
+static bool is_of_table(const struct table_walk *walk, const char *table)
+{
+	return table && strcmp(table, walk->name) == 0;
+}
+
 static int take_table(const struct nlmsghdr *nlh, void *userdata)
 {
 	_cleanup_(nftnl_table_free_p) struct nftnl_table *object = nftnl_table_alloc();
@@ -188,7 +193,7 @@ static int take_chain(const struct nlmsghdr *nlh, void *userdata)
 		return -ENOMEM;
 	if (nftnl_chain_nlmsg_parse(nlh, object) < 0)
 		return -EBADMSG;
-	if (strcmp(nftnl_chain_get_str(object, NFTNL_CHAIN_TABLE), walk->name) != 0)
+	if (!is_of_table(walk, nftnl_chain_get_str(object, NFTNL_CHAIN_TABLE)))
 		return 0;
 	return nft_picture_add_chain(walk->picture, object) ? 0 : -ENOMEM;
 }
@@ -217,7 +222,7 @@ static int take_rule(const struct nlmsghdr *nlh, void *userdata)
 	if (!object)
 		return -ENOMEM;
 	chain = nft_picture_chain(walk->picture, text_attribute(nlh, NFTA_RULE_CHAIN));
-	if (!chain || strcmp(text_attribute(nlh, NFTA_RULE_TABLE), walk->name) != 0)
+	if (!chain || !is_of_table(walk, text_attribute(nlh, NFTA_RULE_TABLE)))
 		return 0;
 	if (nftnl_rule_nlmsg_parse(nlh, object) >= 0)
 		digest = nft_rule_digest(object, walk->scratch);
@@ -233,7 +238,7 @@ static int take_set(const struct nlmsghdr *nlh, void *userdata)
 		return -ENOMEM;
 	if (nftnl_set_nlmsg_parse(nlh, object) < 0)
 		return -EBADMSG;
-	if (strcmp(nftnl_set_get_str(object, NFTNL_SET_TABLE), walk->name) != 0)
+	if (!is_of_table(walk, nftnl_set_get_str(object, NFTNL_SET_TABLE)))
 		return 0;
 	return nft_picture_add_set(walk->picture, object) ? 0 : -ENOMEM;
 }
@@ -252,7 +257,7 @@ static int take_counter(const struct nlmsghdr *nlh, void *userdata)
 	name = nftnl_obj_get_str(object, NFTNL_OBJ_NAME);
 	if (!table || !name)
 		return -ENOMEM;
-	if (strcmp(table, walk->name) != 0 ||
+	if (!is_of_table(walk, table) ||
 	    nftnl_obj_get_u32(object, NFTNL_OBJ_TYPE) != NFT_OBJECT_COUNTER)
 		return 0;
 	return nft_picture_add_counter(walk->picture, name);

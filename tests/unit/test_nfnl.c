@@ -17,6 +17,7 @@
 #include <linux/netfilter/nfnetlink.h>
 
 #include "lib/kernel/nfnl.h"
+#include "lib/kernel/nft_read.h"
 #include "lib/kernel/nft_watch.h"
 #include "tests/unit/answers.h"
 
@@ -225,6 +226,45 @@ static void events_that_are_cut(void **state)
 	said_length = 0;
 }
 
+/* ---- our table ------------------------------------------------------------------------------- */
+
+static void put_named(uint16_t type, uint16_t attribute, const char *name, uint16_t flags)
+{
+	struct nlmsghdr *nlh = put_nft(type, flags);
+
+	mnl_attr_put_strz(nlh, attribute, name);
+	close_message(nlh);
+}
+
+/* They are of no table. */
+static void parts_without_a_table(void **state)
+{
+	_cleanup_(nft_table_free_p) struct nft_table *want = nft_table_new(MAPED, "");
+	_cleanup_(nft_picture_free_p) struct nft_picture *have = NULL;
+	_cleanup_(nfnl_close_p) struct nfnl *nl = NULL;
+	struct nlmsghdr *nlh;
+
+	put_named(NFT_MSG_NEWTABLE, NFTA_TABLE_NAME, MAPED, 0);
+	put_named(NFT_MSG_NEWCHAIN, NFTA_CHAIN_NAME, "mine", NLM_F_MULTI);
+	nlh = put_nft(NFT_MSG_NEWCHAIN, NLM_F_MULTI);
+	mnl_attr_put_strz(nlh, NFTA_CHAIN_TABLE, MAPED);
+	mnl_attr_put_strz(nlh, NFTA_CHAIN_NAME, "ours");
+	close_message(nlh);
+	put_done(0);
+	put_named(NFT_MSG_NEWRULE, NFTA_RULE_CHAIN, "ours", NLM_F_MULTI);
+	put_done(0);
+	put_done(0);
+	put_named(NFT_MSG_NEWSET, NFTA_SET_NAME, "mine", NLM_F_MULTI);
+	put_done(0);
+	nl = kernel();
+	assert_int_equal(nft_read_picture(nl, MAPED, want, &have, NULL), 0);
+	assert_non_null(have);
+	assert_int_equal(have->chain_count, 1);
+	assert_string_equal(have->chains[0].name, "ours");
+	assert_int_equal(have->chains[0].count, 0);
+	assert_int_equal(have->set_count, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -232,6 +272,7 @@ int main(void)
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(what_is_cut_is_refused),
 		cmocka_unit_test(events_that_are_cut),
+		cmocka_unit_test(parts_without_a_table),
 	};
 
 	return cmocka_run_group_tests_name("nfnl", tests, NULL, NULL);

@@ -93,6 +93,8 @@ static bool owner_of_forward(void *userdata, const void *key, const void *data)
 	uint16_t port;
 
 	(void)key;
+	if (!data) /* another program has made a set of the map */
+		return false;
 	memcpy(&port, data, sizeof(port));
 	port = ntohs(port);
 	for (size_t i = 0; i < plan->forward_count; i++)

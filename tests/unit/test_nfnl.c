@@ -16,6 +16,7 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 
+#include "lib/kernel/nat.h"
 #include "lib/kernel/nfnl.h"
 #include "lib/kernel/nft_read.h"
 #include "lib/kernel/nft_watch.h"
@@ -265,6 +266,61 @@ static void parts_without_a_table(void **state)
 	assert_int_equal(have->set_count, 0);
 }
 
+/* A set of four octets, which should be a map, and one element of it. */
+static void put_set(const char *name)
+{
+	static const uint8_t key[4] = {192, 168, 1, 10};
+	struct nlmsghdr *nlh = put_nft(NFT_MSG_NEWSET, 0);
+	struct nlattr *list, *element, *value;
+
+	mnl_attr_put_strz(nlh, NFTA_SET_TABLE, MAPED);
+	mnl_attr_put_strz(nlh, NFTA_SET_NAME, name);
+	mnl_attr_put_u32(nlh, NFTA_SET_KEY_LEN, htonl(sizeof(key)));
+	close_message(nlh);
+	nlh = put_nft(NFT_MSG_NEWSETELEM, NLM_F_MULTI);
+	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, MAPED);
+	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, name);
+	list = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_LIST_ELEMENTS);
+	element = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
+	value = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_KEY);
+	mnl_attr_put(nlh, NFTA_DATA_VALUE, sizeof(key), key);
+	mnl_attr_nest_end(nlh, value);
+	mnl_attr_nest_end(nlh, element);
+	mnl_attr_nest_end(nlh, list);
+	close_message(nlh);
+	put_done(0);
+}
+
+/* The table is made, and before owners of forwarded ports are looked for, somebody replaces the
+ * maps. */
+static void a_map_that_has_become_a_set(void **state)
+{
+	struct nat_forward forward = {.protocols = PROTO_TCP, .ports = {1232, 1232}, .to_port = 80};
+	const struct nat_plan plan = {
+		.present = true,
+		.map = true,
+		.tunnel = "map0",
+		.address = {{htonl(0xc0000212)}, 32},
+		.ports = {6, 8, 0x34},
+		.tunnel_mtu = 1460,
+		.forwards = &forward,
+		.forward_count = 1,
+	};
+	_cleanup_(nat_close_p) struct nat *nat = NULL;
+
+	put_generation(1);
+	close_message(put_error(-ENOENT, 0, 0)); /* no table */
+	close_message(put_error(0, 0, 1));       /* made */
+	put_set("map_udp_owner");
+	put_set("map_tcp_owner");
+	put_set("map_echo_owner");
+	answers_give(said, said_length);
+	said_length = 0;
+	assert_int_equal(nat_open(&nat, NULL), 0);
+	assert_int_equal(nat_sync(nat, &plan, NULL), 1);
+	assert_int_equal(answers_requests(), 3 + 3 * 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -273,6 +329,7 @@ int main(void)
 		cmocka_unit_test(what_is_cut_is_refused),
 		cmocka_unit_test(events_that_are_cut),
 		cmocka_unit_test(parts_without_a_table),
+		cmocka_unit_test(a_map_that_has_become_a_set),
 	};
 
 	return cmocka_run_group_tests_name("nfnl", tests, NULL, NULL);

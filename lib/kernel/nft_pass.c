@@ -10,8 +10,6 @@
 
 #include "lib/base/macro.h"
 
-#define JUMPS_MAX 8
-
 const struct nlattr *nft_nested(const struct nlattr *in, int type)
 {
 	const struct nlattr *attr;
@@ -167,18 +165,30 @@ static bool fits(const char *wanted, const char *name)
 	return length == 0 || strcmp(wanted, name) == 0;
 }
 
-static bool lets_pass(const struct nft_survey *survey, uint8_t family, const char *table,
-		      const char *chain, const char *in, const char *out, unsigned int jumps)
-{
-	for (size_t i = 0; i < survey->pass_count; i++) {
-		const struct nft_survey_pass *pass = &survey->passes[i];
+struct search {
+	const struct nft_survey *survey;
+	const struct nft_survey_chain *from;
+	const char *in, *out;
+	bool followed[SURVEY_PASS_MAX]; /* once is enough, however many ways lead to it */
+};
 
-		if (pass->family != family || strcmp(pass->table, table) != 0 ||
-		    strcmp(pass->chain, chain) != 0)
+static bool is_rule_of(const struct nft_survey_pass *pass, const struct nft_survey_chain *from,
+		       const char *chain)
+{
+	return pass->family == from->family && strcmp(pass->table, from->table) == 0 &&
+	       strcmp(pass->chain, chain) == 0;
+}
+
+static bool lets_pass(struct search *search, const char *chain)
+{
+	for (size_t i = 0; i < search->survey->pass_count; i++) {
+		const struct nft_survey_pass *pass = &search->survey->passes[i];
+
+		if (search->followed[i] || !is_rule_of(pass, search->from, chain))
 			continue;
-		if (!pass->jump[0] ? fits(pass->in, in) && fits(pass->out, out)
-				   : jumps > 0 && lets_pass(survey, family, table, pass->jump, in,
-							    out, jumps - 1))
+		search->followed[i] = true;
+		if (pass->jump[0] ? lets_pass(search, pass->jump)
+				  : fits(pass->in, search->in) && fits(pass->out, search->out))
 			return true;
 	}
 	return false;
@@ -187,6 +197,7 @@ static bool lets_pass(const struct nft_survey *survey, uint8_t family, const cha
 bool nft_survey_lets_pass(const struct nft_survey *survey, const struct nft_survey_chain *chain,
 			  const char *in, const char *out)
 {
-	return survey->more ||
-	       lets_pass(survey, chain->family, chain->table, chain->name, in, out, JUMPS_MAX);
+	struct search search = {.survey = survey, .from = chain, .in = in, .out = out};
+
+	return survey->more || lets_pass(&search, chain->name);
 }

@@ -19,6 +19,7 @@
 #include "lib/kernel/nat.h"
 #include "lib/kernel/nfnl.h"
 #include "lib/kernel/nft_read.h"
+#include "lib/kernel/nft_survey.h"
 #include "lib/kernel/nft_watch.h"
 #include "tests/unit/answers.h"
 
@@ -321,6 +322,41 @@ static void a_map_that_has_become_a_set(void **state)
 	assert_int_equal(answers_requests(), 3 + 3 * 2);
 }
 
+/* ---- rules of other programs ----------------------------------------------------------------- */
+
+#define STOREYS 8
+#define STAIRS  (SURVEY_PASS_MAX / STOREYS)
+
+static void put_stairs(struct nft_survey *survey)
+{
+	*survey = (struct nft_survey){.count = 1};
+	survey->chains[0] = (struct nft_survey_chain){.family = NFPROTO_INET};
+	snprintf(survey->chains[0].table, SURVEY_NAME_MAX, "filter");
+	snprintf(survey->chains[0].name, SURVEY_NAME_MAX, "storey0");
+	for (unsigned int i = 0; i < SURVEY_PASS_MAX; i++) {
+		struct nft_survey_pass *pass = &survey->passes[survey->pass_count++];
+
+		pass->family = NFPROTO_INET;
+		snprintf(pass->table, SURVEY_NAME_MAX, "filter");
+		snprintf(pass->chain, SURVEY_NAME_MAX, "storey%u", i / STAIRS);
+		snprintf(pass->jump, SURVEY_NAME_MAX, "storey%u", i / STAIRS + 1);
+	}
+}
+
+/* Eight storeys with 32 stairs between each: 2^40 ways up. */
+static void many_ways_lead_to_a_chain(void **state)
+{
+	struct nft_survey survey;
+	struct nft_survey_pass *last = &survey.passes[SURVEY_PASS_MAX - 1];
+
+	put_stairs(&survey);
+	assert_false(nft_survey_lets_pass(&survey, &survey.chains[0], "lan0", "map0"));
+	last->jump[0] = '\0'; /* accepts, upstairs */
+	assert_true(nft_survey_lets_pass(&survey, &survey.chains[0], "lan0", "map0"));
+	snprintf(last->out, sizeof(last->out), "eth0");
+	assert_false(nft_survey_lets_pass(&survey, &survey.chains[0], "lan0", "map0"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -330,6 +366,7 @@ int main(void)
 		cmocka_unit_test(events_that_are_cut),
 		cmocka_unit_test(parts_without_a_table),
 		cmocka_unit_test(a_map_that_has_become_a_set),
+		cmocka_unit_test(many_ways_lead_to_a_chain),
 	};
 
 	return cmocka_run_group_tests_name("nfnl", tests, NULL, NULL);

@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -16,11 +18,24 @@
 #define ANSWER_MAX   (256 * 1024)
 #define ASK_PATIENCE 5000 /* milliseconds */
 
+/* An answer that is not read is memory of ours: the kernel counts it with the process that sent it
+ * (net/unix/af_unix.c, GFP_KERNEL_ACCOUNT), whatever we close. So each user gets so many and no
+ * more before they are read, and all but root and ourselves together half of what there is. */
+#define HELD_OF_USER 16
+#define HELD_MAX     64
+
+struct held {
+	int fd;
+	struct ucred peer;
+};
+
 struct query {
 	int fd;
 	sd_event_source *source;
 	query_answer answer;
 	void *userdata;
+	struct held held[HELD_MAX]; /* sent, and perhaps not read yet */
+	size_t held_count;
 };
 
 static int socket_address(struct sockaddr_un *ret)
@@ -30,14 +45,53 @@ static int socket_address(struct sockaddr_un *ret)
 	return strlen(ret->sun_path) == sizeof(ret->sun_path) - 1 ? -ENAMETOOLONG : 0;
 }
 
-static bool peer_is_trusted(int fd)
+static bool is_trusted(const struct ucred *peer)
 {
-	struct ucred peer;
-	socklen_t size = sizeof(peer);
-
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
-	       (peer.uid == 0 || peer.uid == geteuid());
+	return peer->uid == 0 || peer->uid == geteuid();
 }
+
+/* ---- answers that are not read --------------------------------------------------------------- */
+
+static bool is_unread(int fd)
+{
+	int left = 0;
+
+	return ioctl(fd, SIOCOUTQ, &left) == 0 && left > 0;
+}
+
+static void let_go(struct query *query)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < query->held_count; i++) {
+		if (is_unread(query->held[i].fd))
+			query->held[kept++] = query->held[i];
+		else
+			close(query->held[i].fd);
+	}
+	query->held_count = kept;
+}
+
+static bool has_room(const struct query *query, const struct ucred *peer)
+{
+	size_t of_user = 0, of_strangers = 0;
+
+	for (size_t i = 0; i < query->held_count; i++) {
+		of_user += query->held[i].peer.uid == peer->uid;
+		of_strangers += !is_trusted(&query->held[i].peer);
+	}
+	return query->held_count < HELD_MAX && of_user < HELD_OF_USER &&
+	       (is_trusted(peer) || of_strangers < HELD_MAX / 2);
+}
+
+/* Takes the descriptor, on which nothing more is sent. */
+static void hold(struct query *query, int fd, const struct ucred *peer)
+{
+	shutdown(fd, SHUT_WR);
+	query->held[query->held_count++] = (struct held){fd, *peer};
+}
+
+/* ---- answering ------------------------------------------------------------------------------- */
 
 /* The answer goes out in one piece or is cut: an asker that does not read must not hold us up. */
 static void send_answer(int fd, const struct text *plain, const struct text *json)
@@ -58,12 +112,19 @@ static int on_connect(sd_event_source *source, int listener, uint32_t events, vo
 	_cleanup_text_ struct text plain = TEXT_INIT, json = TEXT_INIT;
 	_cleanup_close_ int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct query *query = userdata;
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
 
-	if (fd < 0)
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
 		return 0;
-	query->answer(query->userdata, peer_is_trusted(fd), &plain, &json);
-	if (!text_failed(&plain) && !text_failed(&json))
-		send_answer(fd, &plain, &json);
+	let_go(query);
+	if (!has_room(query, &peer))
+		return 0;
+	query->answer(query->userdata, is_trusted(&peer), &plain, &json);
+	if (text_failed(&plain) || text_failed(&json))
+		return 0;
+	send_answer(fd, &plain, &json);
+	hold(query, TAKE_FD(fd), &peer);
 	return 0;
 }
 
@@ -99,12 +160,16 @@ void query_close(struct query *query)
 	if (!query)
 		return;
 	sd_event_source_unref(query->source);
+	for (size_t i = 0; i < query->held_count; i++)
+		close(query->held[i].fd);
 	if (query->fd >= 0) {
 		close(query->fd);
 		runtime_remove(QUERY_SOCKET);
 	}
 	free(query);
 }
+
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 static int read_answer(int fd, struct text *plain, struct text *json)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The status socket in the runtime directory. Whoever connects is sent the answer, a text for
- * people, a NUL, a JSON text, and the end; nothing is read, so nothing can be asked or changed.
+ * people, a NUL, a JSON text, and the end; nothing is read, so nothing can be asked or changed. A
+ * user who does not read his answers gets the end alone.
  */
 #pragma once
 
@@ -15,8 +16,8 @@
 
 struct query;
 
-/* Fills the two texts. trusted: the asker is root or the daemon's own user, and may see which LAN
- * hosts talk. */
+/* Fills the two texts. trusted: the asker is root or the daemon's own user, and may see what
+ * concerns hosts of the LAN. */
 typedef void (*query_answer)(void *userdata, bool trusted, struct text *plain, struct text *json);
 
 int query_open(sd_event *event, query_answer answer, void *userdata, struct query **ret);

@@ -174,6 +174,15 @@ static void plain_forwards(const char *line, const struct nat_forward *forwards,
 	}
 }
 
+static void plain_all_forwards(const struct report_full *full, struct text *out)
+{
+	const struct nat_plan *nat = &full->plan->nat;
+
+	if (full->plan->tunnel.name[0])
+		plain_forwards(full->plan->tunnel.name, nat->forwards, nat->forward_count, out);
+	plain_forwards(full->report->ppp, nat->pppoe.forwards, nat->pppoe.forward_count, out);
+}
+
 static void plain_top(const char *name, const char *unit, const struct usage_top *top, size_t count,
 		      struct text *out)
 {
@@ -247,11 +256,8 @@ void report_plain(const struct report_full *full, struct text *out)
 		add_folded(out, "not taken", report->refused);
 	plain_map(full, out);
 	plain_lines(full, out);
-	if (full->plan->tunnel.name[0])
-		plain_forwards(full->plan->tunnel.name, full->plan->nat.forwards,
-			       full->plan->nat.forward_count, out);
-	plain_forwards(report->ppp, full->plan->nat.pppoe.forwards,
-		       full->plan->nat.pppoe.forward_count, out);
+	if (full->private)
+		plain_all_forwards(full, out);
 	plain_usage(full, out);
 }
 
@@ -311,6 +317,16 @@ static void json_forwards(const char *line, const struct nat_forward *forwards, 
 		json_string(json, "comment", forwards[i].comment);
 		json_close(json, '}');
 	}
+}
+
+static void json_all_forwards(const struct report_full *full, struct json *json)
+{
+	const struct nat_plan *nat = &full->plan->nat;
+
+	json_open(json, "forwards", '[');
+	json_forwards(full->plan->tunnel.name, nat->forwards, nat->forward_count, json);
+	json_forwards(full->report->ppp, nat->pppoe.forwards, nat->pppoe.forward_count, json);
+	json_close(json, ']');
 }
 
 static void json_top(const char *name, const struct usage_top *top, size_t count, struct json *json)
@@ -375,12 +391,8 @@ void report_json(const struct report_full *full, struct text *out)
 		json_bool(&json, "up", report->ppp_up);
 		json_close(&json, '}');
 	}
-	json_open(&json, "forwards", '[');
-	json_forwards(full->plan->tunnel.name, full->plan->nat.forwards,
-		      full->plan->nat.forward_count, &json);
-	json_forwards(report->ppp, full->plan->nat.pppoe.forwards,
-		      full->plan->nat.pppoe.forward_count, &json);
-	json_close(&json, ']');
+	if (full->private)
+		json_all_forwards(full, &json);
 	json_usage(full, &json);
 	json_close(&json, '}');
 	text_add(out, "\n");

@@ -127,6 +127,7 @@ static struct nat_forward settled_forward(const struct forward *forward, struct 
 		.ports = ports,
 		.to = forward->to,
 		.to_port = forward->to_port ? forward->to_port : ports.first,
+		.line = forward->line,
 	};
 
 	memcpy(out.comment, forward->comment, sizeof(out.comment));
@@ -145,15 +146,14 @@ static const struct nat_forward *meeting(const struct nat_plan *nat, unsigned in
 	return NULL;
 }
 
+/* Everybody can read it (systemctl status): the other's host is not named. */
 static void complain_taken(const struct settings *settings, const struct forward *forward,
 			   struct port_range ports, const struct nat_forward *other,
 			   struct text *complaints)
 {
-	char to[INET_ADDRSTRLEN];
-
-	text_add(complaints, "%s:%u: forward: port %u already leads to %s\n", settings->file,
-		 forward->line, MAX_OF(ports.first, other->ports.first),
-		 inet_ntop(AF_INET, &other->to, to, sizeof(to)));
+	text_add(complaints, "%s:%u: forward: port %u is that of the forward in line %u already\n",
+		 settings->file, forward->line, MAX_OF(ports.first, other->ports.first),
+		 other->line);
 }
 
 static int plan_forwards(const struct settings *settings, const struct portset *set,

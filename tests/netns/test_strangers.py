@@ -25,6 +25,9 @@ V6PLUS = ("240b:10:3f6c:d400::", "240b:10:3f6c:d400:6a:483f:6c00:d400", "106.72.
 NOBODY, SOMEBODY = 65534, 65533
 HELD_OF_USER = 16  # daemon/query.c
 CONNECTIONS = 600  # of one who holds them; the unit lets the daemon have 256 descriptors
+LAN_HOST, FORWARD_HOST, SECRET = "192.168.77.21", "192.168.77.10", "the-piano-room"
+CONFIG = boxes.CONFIG + 'forward = ( { protocol = "tcp"; port = 1680; to = "%s:80"; comment = "%s"; } );\n' % (
+    FORWARD_HOST, SECRET)
 
 
 def up(box, line):
@@ -332,6 +335,34 @@ def runtime_directory_of_another(box):
     maped.end()
     with open(victim) as file:
         same(file.read(), "precious", "what the links led to")
+
+
+# ---- what is told ----
+
+
+@scenario.scenario
+def nobody_is_told_of_the_lan(box):
+    """Root is told who holds ports, where to, and the forwards; others what `ip` shows them, and numbers."""
+    maped = started(box, CONFIG)
+    box.router.run("conntrack", "-I", "-p", "udp", "-s", LAN_HOST, "-d", "198.51.100.7", "-r", "198.51.100.7", "-q", OCN[2],
+                   "--sport", "5000", "--dport", "53", "--reply-port-src", "53", "--reply-port-dst", "1681", "-t", "600")
+    time.sleep(1.1)  # the use of ports is a second old at most
+
+    def told():
+        with connect(maped) as asker:
+            return answer(asker)
+    with open(maped.runtime + "/metrics") as file:
+        metrics = file.read()
+    for_root, for_nobody = done_by(told, 0), done_by(told)
+    private = (LAN_HOST, "198.51.100.7", FORWARD_HOST, SECRET)
+    for word in private:
+        need(word in for_root[0] and word in json.dumps(for_root[1]) or word == SECRET, "root is not told %s: %s", word, for_root)
+        for what, text in (("text", for_nobody[0]), ("JSON", json.dumps(for_nobody[1])), ("metrics", metrics)):
+            need(word not in text, "%s is in the %s for nobody", word, what)
+    same(for_root[1]["forwards"][0]["comment"], SECRET, "the comment, for root")
+    same(sorted(set(for_root[1]) - set(for_nobody[1])), ["forwards"], "only for root")
+    same(sorted(set(for_root[1]["usage"]) - set(for_nobody[1]["usage"])), ["destinations", "lan_hosts"], "only for root, of usage")
+    same(for_nobody[1]["usage"]["udp"]["ports"], 1, "a number")
 
 
 if __name__ == "__main__":

@@ -125,7 +125,7 @@ static void test_plain_stays_within_80_columns(void **state)
 	}
 }
 
-static void test_strangers_are_not_told_who_talks(void **state)
+static void test_strangers_are_not_told_of_the_lan(void **state)
 {
 	struct scene *scene = *state;
 	_cleanup_text_ struct text text = TEXT_INIT;
@@ -135,7 +135,9 @@ static void test_strangers_are_not_told_who_talks(void **state)
 	report_json(&scene->full, &text);
 	report_metrics(&scene->full, &text);
 	assert_null(strstr(text_get(&text), "192.168.1.77"));
+	assert_null(strstr(text_get(&text), "192.168.1.10"));
 	assert_null(strstr(text_get(&text), "203.0.113.5"));
+	assert_null(strstr(text_get(&text), "web"));
 	assert_says(&text, "maped_ports_used{protocol=\"tcp\"} 900\n");
 	assert_says(&text, "maped_up 1\n");
 }
@@ -150,6 +152,7 @@ static void test_json(void **state)
 	assert_says(&text, "\"port_ranges\":[[1680,1695],[2704,2719]");
 	assert_says(&text, "\"psid\":41");
 	assert_says(&text, "\"tcp\":{\"ports\":900,\"peak\":0,\"flows\":0}");
+	assert_says(&text, "\"comment\":\"web\"");
 	assert_says(&text, "\"lan_hosts\":[{\"address\":\"192.168.1.77\",\"count\":55}]");
 }
 
@@ -173,7 +176,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_plain_says_everything, setup_scene),
 		cmocka_unit_test_setup(test_plain_stays_within_80_columns, setup_scene),
-		cmocka_unit_test_setup(test_strangers_are_not_told_who_talks, setup_scene),
+		cmocka_unit_test_setup(test_strangers_are_not_told_of_the_lan, setup_scene),
 		cmocka_unit_test_setup(test_json, setup_scene),
 		cmocka_unit_test(test_json_pieces),
 	};

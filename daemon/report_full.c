@@ -56,9 +56,10 @@ static const char *ip6_text(const struct in6_addr *address, char buffer[static I
 
 /* ---- for people -------------------------------------------------------------------------- */
 
+/* Without a name the line goes on with what stands above it. */
 static void add_line(struct text *out, const char *name, const char *value)
 {
-	text_add(out, "%*s: %s\n", INDENT - 2, name, value);
+	text_add(out, "%*s%c %s\n", INDENT - 2, name, name[0] ? ':' : ' ', value);
 }
 
 static void add_duration(struct text *out, uint64_t usec)
@@ -170,7 +171,7 @@ static void plain_forwards(const char *line, const struct nat_forward *forwards,
 			text_add(&value, "-%u", f->ports.last);
 		text_add(&value, " -> %s:%u%s%s", ip4_text(f->to, to), f->to_port,
 			 f->comment[0] ? "  # " : "", f->comment);
-		add_line(out, "forward", text_get(&value));
+		add_folded(out, "forward", text_get(&value));
 	}
 }
 
@@ -243,8 +244,8 @@ void report_plain(const struct report_full *full, struct text *out)
 	add_folded(out, "reason", report->reason);
 	add_duration(&value, full->now_usec - report->since_usec);
 	if (report->changes)
-		text_add(&value, " (last change: %u objects in %.1f ms)", report->changes,
-			 (double)report->took_usec / 1000);
+		text_add(&value, " (last change: %u object%s in %.1f ms)", report->changes,
+			 report->changes == 1 ? "" : "s", (double)report->took_usec / 1000);
 	add_line(out, "for", text_get(&value));
 	if (report->warning[0])
 		add_folded(out, "warning", report->warning);

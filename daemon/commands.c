@@ -179,10 +179,26 @@ static size_t screen_rows(void)
 	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row ? size.ws_row : SIZE_MAX;
 }
 
+static void show_plain(const char *plain, bool watch)
+{
+	_cleanup_text_ struct text fitting = TEXT_INIT, painted = TEXT_INIT, over = TEXT_INIT;
+	struct text *shown = &fitting;
+
+	paint_fit(plain, watch ? screen_rows() : SIZE_MAX, &fitting);
+	if (paint_wanted(STDOUT_FILENO)) {
+		paint_status(text_get(&fitting), &painted);
+		shown = &painted;
+	}
+	if (watch && isatty(STDOUT_FILENO)) {
+		paint_over(text_get(shown), &over);
+		shown = &over;
+	}
+	fputs(text_get(shown), stdout);
+}
+
 static int show_status(const struct options *options)
 {
-	_cleanup_text_ struct text plain = TEXT_INIT, json = TEXT_INIT, painted = TEXT_INIT;
-	_cleanup_text_ struct text fitting = TEXT_INIT;
+	_cleanup_text_ struct text plain = TEXT_INIT, json = TEXT_INIT;
 	int r = query_ask(&plain, &json);
 
 	if (r == -ENOENT || r == -ECONNREFUSED) {
@@ -193,14 +209,10 @@ static int show_status(const struct options *options)
 		fprintf(stderr, "maped: no answer from the daemon: %s\n", strerror(-r));
 		return r;
 	}
-	if (options->json) {
+	if (options->json)
 		fputs(text_get(&json), stdout);
-	} else {
-		paint_fit(text_get(&plain), options->watch ? screen_rows() : SIZE_MAX, &fitting);
-		if (paint_wanted(STDOUT_FILENO))
-			paint_status(text_get(&fitting), &painted);
-		fputs(text_get(paint_wanted(STDOUT_FILENO) ? &painted : &fitting), stdout);
-	}
+	else
+		show_plain(text_get(&plain), options->watch);
 	fflush(stdout);
 	return 0;
 }
@@ -209,14 +221,10 @@ int command_status(const struct options *options)
 {
 	int r;
 
-	for (;;) {
-		if (options->watch && isatty(STDOUT_FILENO))
-			printf("\033[H\033[2J"); /* home, and all away */
-		r = show_status(options);
-		if (r < 0 || !options->watch)
-			break;
+	if (options->watch && !options->json && isatty(STDOUT_FILENO))
+		printf("\033[2J"); /* all away */
+	while ((r = show_status(options)) == 0 && options->watch)
 		sleep(1);
-	}
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

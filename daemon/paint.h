@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "lib/base/text.h"
 
@@ -18,6 +19,9 @@ bool paint_wanted(int fd);
 /* The long status with the state and the warnings in colour. */
 void paint_status(const char *plain, struct text *out);
 
-/* The long status, without the list of the ports when it would not fit on a screen of so many
- * rows: that is the one long part, and it does not change while one watches. */
+/* The long status for a screen of so many rows (SIZE_MAX: all of it). What is too long loses first
+ * what does not change while one watches, then the ends of its lists. */
 void paint_fit(const char *plain, size_t rows, struct text *out);
+
+/* The same, to be written over the screen before it. */
+void paint_over(const char *screen, struct text *out);

@@ -140,18 +140,49 @@ static void test_painted_status(void **state)
 			    "      state: " PAINT_YELLOW "waiting" PAINT_END "\n");
 }
 
+static void fits(size_t rows, const char *wanted)
+{
+	static const char plain[] = "      state: up\n         CE: 2400::\n"
+				    "      ports: 1680-1695\n             2704-2719\n"
+				    "    forward: map0 tcp port 1680 -> 192.168.1.10\n"
+				    "  LAN hosts: 192.168.1.10\n             192.168.1.11\n"
+				    "             192.168.1.12\n"
+				    "         to: 203.0.113.1\n             203.0.113.2\n";
+	_cleanup_text_ struct text text = TEXT_INIT;
+
+	paint_fit(plain, rows, &text);
+	assert_string_equal(text_get(&text), wanted ? wanted : plain);
+}
+
 static void test_fits_the_screen(void **state)
 {
-	static const char plain[] =
-		"      state: up\n      ports: 1680-1695\n             2704-2719\n"
-		"    forward: map0 tcp port 1680 -> 192.168.1.10\n";
-	_cleanup_text_ struct text large = TEXT_INIT, small = TEXT_INIT;
+	fits(SIZE_MAX, NULL);
+	fits(11, NULL);
+	/* the ports go as a whole, then the address */
+	fits(10, "      state: up\n         CE: 2400::\n"
+		 "    forward: map0 tcp port 1680 -> 192.168.1.10\n"
+		 "  LAN hosts: 192.168.1.10\n             192.168.1.11\n"
+		 "             192.168.1.12\n"
+		 "         to: 203.0.113.1\n             203.0.113.2\n");
+	fits(8, "      state: up\n    forward: map0 tcp port 1680 -> 192.168.1.10\n"
+		"  LAN hosts: 192.168.1.10\n             192.168.1.11\n"
+		"             192.168.1.12\n"
+		"         to: 203.0.113.1\n             203.0.113.2\n");
+	/* then the longer list */
+	fits(6, "      state: up\n    forward: map0 tcp port 1680 -> 192.168.1.10\n"
+		"  LAN hosts: 192.168.1.10\n             192.168.1.11\n"
+		"         to: 203.0.113.1\n");
+	/* and what is then too long is cut off */
+	fits(3, "      state: up\n    forward: map0 tcp port 1680 -> 192.168.1.10\n");
+}
 
-	paint_fit(plain, 5, &large);
-	assert_string_equal(text_get(&large), plain);
-	paint_fit(plain, 4, &small);
-	assert_string_equal(text_get(&small),
-			    "      state: up\n    forward: map0 tcp port 1680 -> 192.168.1.10\n");
+static void test_written_over(void **state)
+{
+	_cleanup_text_ struct text text = TEXT_INIT;
+
+	paint_over("      state: up\n\n        for: 1 s\n", &text);
+	assert_string_equal(text_get(&text), "\033[H      state: up\033[K\n\033[K\n"
+					     "        for: 1 s\033[K\n\033[J");
 }
 
 static void test_targets(void **state)
@@ -190,6 +221,7 @@ int main(void)
 		cmocka_unit_test(test_width),
 		cmocka_unit_test(test_painted_status),
 		cmocka_unit_test(test_fits_the_screen),
+		cmocka_unit_test(test_written_over),
 		cmocka_unit_test(test_targets),
 	};
 

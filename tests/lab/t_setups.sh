@@ -37,7 +37,8 @@ types() { # SECTION BLOCK: the commands of this section
 no_files() {
   systemctl stop maped systemd-networkd.socket systemd-networkd 2>/dev/null || true
   rm -f /etc/systemd/network/10-wan.network /etc/systemd/network/20-lan.network /etc/systemd/system/pppoe-isp.service \
-    /etc/ppp/peers/isp /etc/ndppd.conf /etc/dnsmasq.d/lan.conf /etc/nftables.conf
+    /etc/ppp/peers/isp /etc/ndppd.conf /etc/dnsmasq.d/lan.conf /etc/nftables.conf \
+    /usr/lib/dhcpcd/dhcpcd-hooks/70-maped /run/maped/rules/dhcp.conf
   : >"$config"
 }
 
@@ -158,30 +159,45 @@ setup_dhcpcd() {
   no_files
   bare
   line_pd
+  # Hours, as on a line: dhcpcd 9.4 (Debian 12) forgets a SIGTERM that comes while its hooks run, and with 5 s they often do.
+  sed -i 's/^times .*/times 7200 12600/' "$state/pd"
   types Configure 2 >/dev/null
   check setup-dhcpcd-packages apt_install runit-helper dhcpcd-base dhcpcd dnsmasq-base dnsmasq
   reads 2. /etc/dhcpcd.conf /etc/dnsmasq.d/lan.conf
   types 2. 2
   systemctl start maped
   works setup-dhcpcd "$(v6plus_address)"
-  # --- the ISP sends its rules (option 94): the hook, as its head tells ---
-  local hook=/usr/libexec/maped/dhcpcd-maped
+  dhcpcd_hook
+  systemctl stop dhcpcd dnsmasq
+  rm -f /usr/lib/dhcpcd/dhcpcd-hooks/70-maped
+  ip addr flush dev enp2s0
+}
+
+# The ISP sends its rules (option 94): the hook, as its head tells.
+dhcpcd_hook() {
+  local hook=/usr/libexec/maped/dhcpcd-maped rules=/run/maped/rules/dhcp.conf
   check setup-dhcpcd-hook-link bash -euc "$(sed -n 's/^# *\(ln -s .*\)/\1/p' $hook)"
   { sed -n '/^# *define6/,/^# *embed/s/^# *//p' $hook; cat /etc/dhcpcd.conf; } >/etc/dhcpcd.conf.new
   mv /etc/dhcpcd.conf.new /etc/dhcpcd.conf
   echo "option 94 $OCN_RULE" >>"$state/pd"
   systemctl restart dhcpcd
-  check setup-dhcpcd-hook-rules soon 30 grep -q '"2400:4050::/34"' /run/maped/rules/dhcp.conf
+  check setup-dhcpcd-hook-rules soon 30 grep -q '"2400:4050::/34"' $rules
   check setup-dhcpcd-hook-read soon 10 eval 'journalctl -u maped -o cat --no-pager | grep -q "445 rules"'
   check setup-dhcpcd-hook-still-up up 20 "$(v6plus_address)"
-  systemctl stop dhcpcd dnsmasq
-  check setup-dhcpcd-hook-ends soon 10 eval '[ ! -e /run/maped/rules/dhcp.conf ]'
-  rm -f /usr/lib/dhcpcd/dhcpcd-hooks/70-maped
-  ip addr flush dev enp2s0
+  systemctl stop dhcpcd
+  check setup-dhcpcd-hook-ends [ ! -e $rules ]
+  # Killed, it leaves the addresses, and the rules with them; the next lease decides.
+  systemctl start dhcpcd
+  check setup-dhcpcd-hook-rules-again soon 30 [ -e $rules ]
+  sed -i '/^option 94/d' "$state/pd"
+  systemctl kill --signal=KILL dhcpcd
+  soon 10 eval '! systemctl -q is-active dhcpcd' || true
+  check setup-dhcpcd-hook-killed-keeps [ -e $rules ]
+  systemctl start dhcpcd
+  check setup-dhcpcd-hook-next-lease-decides soon 30 [ ! -e $rules ]
 }
 
 # --- 3: MAP-E and PPPoE --------------------------------------------------------------------------------------------------------------
-
 
 house_with_servers() { # NAME
   local address

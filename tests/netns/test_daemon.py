@@ -1,12 +1,18 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The whole daemon in network namespaces: no systemd, no tunnel, everything else real."""
+import fcntl
 import json
 import os
+import pty
 import re
+import select
 import signal
 import socket
+import struct
+import subprocess
 import sys
+import termios
 import time
 
 sys.dont_write_bytecode = True
@@ -527,6 +533,42 @@ def status_for_people_and_programs(box):
 def metric_told(path, name):
     with open(path) as file:
         return re.search("^maped_%s (.*)$" % name, file.read(), re.M).group(1)
+
+
+def watched(maped, rows, **environment):
+    """What --status --watch writes on a terminal, until the second screen is whole."""
+    terminal, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", rows, 80, 0, 0))
+    watcher = subprocess.Popen((maped.box.program, "--status", "--watch"), stdout=end, stdin=subprocess.DEVNULL,
+                               env={**maped.environment, "TERM": "linux", "NO_COLOR": "", **environment})
+    os.close(end)
+    shown = ""
+    while shown.count("\033[J") < 2 and select.select((terminal,), (), (), 20)[0]:
+        shown += os.read(terminal, 65536).decode().replace("\r\n", "\n")
+    watcher.kill()
+    watcher.wait()
+    os.close(terminal)
+    return shown.split("\033[J")
+
+
+@scenario.scenario
+def status_on_a_terminal(box):
+    """It fits the screen, and colours are where they are wanted."""
+    put(box, OCN[0])
+    maped = box.start()
+    maped.ready()
+    up(box)
+    need("\033" not in maped.ask(check=True).stdout, "escapes in a pipe")
+    for rows in (60, 24, 8):
+        first, second, _ = watched(maped, rows)
+        need(first.startswith("\033[2J\033[H") and second.startswith("\033[H"), "not written over: %r", second)
+        need(re.search("^\033\\[H      state: \033\\[32mup\033\\[0m\033\\[K$", second, re.M), "no colour: %r", second)
+        lines = re.sub("\033\\[[0-9;]*[A-Za-z]", "", second).splitlines()
+        need(len(lines) < rows and max(len(line) for line in lines) <= 80, "%d rows: %s", rows, lines)
+        same(any("ports: 1680-" in line for line in lines), rows == 60, "all ports with %d rows" % rows)
+    for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        second = watched(maped, 24, **environment)[1]
+        same(set(re.findall("\033\\[[0-9;]*[A-Za-z]", second)), {"\033[H", "\033[K"}, "escapes with %s" % environment)
 
 
 @scenario.scenario

@@ -1,50 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "lib/kernel/nft_pass.h"
 
-#include <arpa/inet.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter/nfnetlink.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "lib/base/macro.h"
-
-const struct nlattr *nft_nested(const struct nlattr *in, int type)
-{
-	const struct nlattr *attr;
-
-	mnl_attr_for_each_nested(attr, in)
-	{
-		if (mnl_attr_get_type(attr) == type)
-			return attr;
-	}
-	return NULL;
-}
-
-const struct nlattr *nft_attribute(const struct nlmsghdr *nlh, int type)
-{
-	const struct nlattr *attr;
-
-	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
-	{
-		if (mnl_attr_get_type(attr) == type)
-			return attr;
-	}
-	return NULL;
-}
-
-const char *nft_text(const struct nlattr *attr)
-{
-	return attr && mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0 ? mnl_attr_get_str(attr)
-									 : "";
-}
-
-uint32_t nft_number(const struct nlattr *attr)
-{
-	return attr && mnl_attr_validate(attr, MNL_TYPE_U32) >= 0 ? ntohl(mnl_attr_get_u32(attr))
-								  : 0;
-}
+#include "lib/kernel/nft_attribute.h"
 
 /* ---- one rule ---------------------------------------------------------------------------- */
 
@@ -81,7 +44,7 @@ static void take_compare(const struct nlattr *data, struct reading *reading)
 {
 	const struct nlattr *value = nft_nested(data, NFTA_CMP_DATA);
 
-	value = value ? nft_nested(value, NFTA_DATA_VALUE) : NULL;
+	value = nft_nested(value, NFTA_DATA_VALUE);
 	if (!value || nft_number(nft_nested(data, NFTA_CMP_OP)) != NFT_CMP_EQ) {
 		reading->condition = true;
 		return;
@@ -100,10 +63,10 @@ static void take_compare(const struct nlattr *data, struct reading *reading)
 
 static void take_verdict(const struct nlattr *data, struct reading *reading)
 {
-	const struct nlattr *verdict = nft_nested(data, NFTA_IMMEDIATE_DATA);
+	const struct nlattr *verdict =
+		nft_nested(nft_nested(data, NFTA_IMMEDIATE_DATA), NFTA_DATA_VERDICT);
 	int32_t code;
 
-	verdict = verdict ? nft_nested(verdict, NFTA_DATA_VERDICT) : NULL;
 	if (!verdict)
 		return;
 	code = (int32_t)nft_number(nft_nested(verdict, NFTA_VERDICT_CODE));

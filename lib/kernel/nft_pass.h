@@ -14,9 +14,3 @@
  * interfaces alone nor leads to another chain. A set of interfaces counts as any: what is in it is
  * not looked up. */
 bool nft_pass_read(const struct nlattr *expressions, struct nft_survey_pass *ret);
-
-/* Attributes of a message and inside an attribute; text and number of nothing are "" and 0. */
-const struct nlattr *nft_attribute(const struct nlmsghdr *nlh, int type);
-const struct nlattr *nft_nested(const struct nlattr *in, int type);
-const char *nft_text(const struct nlattr *attr);
-uint32_t nft_number(const struct nlattr *attr);

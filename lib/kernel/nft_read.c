@@ -13,6 +13,8 @@
 #include <libnftnl/common.h>
 #include <libnftnl/gen.h>
 
+#include "lib/kernel/nft_attribute.h"
+
 #define WHAT_MAX     80
 #define QUESTION_MAX 1024
 
@@ -21,7 +23,6 @@ DEFINE_CLEANUP(struct nftnl_gen *, nftnl_gen_free);
 DEFINE_CLEANUP(struct nftnl_obj *, nftnl_obj_free);
 DEFINE_CLEANUP(struct nftnl_rule *, nftnl_rule_free);
 DEFINE_CLEANUP(struct nftnl_set *, nftnl_set_free);
-DEFINE_CLEANUP(struct nftnl_set_elems_iter *, nftnl_set_elems_iter_destroy);
 DEFINE_CLEANUP(struct nftnl_table *, nftnl_table_free);
 
 static struct nlmsghdr *question(struct nfnl *nl, char buffer[static QUESTION_MAX], uint16_t type,
@@ -64,54 +65,57 @@ struct element_walk {
 
 #define PART_MAX 64u /* NFT_DATA_VALUE_MAXLEN */
 
-static void copy_part(struct nftnl_set_elem *object, uint16_t attribute,
-		      uint8_t to[static PART_MAX])
+static void copy_part(const struct nlattr *part, uint8_t to[static PART_MAX])
 {
-	uint32_t length = 0;
-	const void *part = nftnl_set_elem_get(object, attribute, &length);
+	const struct nlattr *value = nft_nested(part, NFTA_DATA_VALUE);
 
 	memset(to, 0, PART_MAX);
-	if (part)
-		memcpy(to, part, MIN_OF(length, PART_MAX));
+	if (value)
+		memcpy(to, mnl_attr_get_payload(value),
+		       MIN_OF(mnl_attr_get_payload_len(value), PART_MAX));
 }
 
-static int tell_element(const struct element_walk *walk, struct nftnl_set_elem *object)
+static void copy_chain(const struct nlattr *part, uint8_t to[static PART_MAX])
+{
+	const struct nlattr *verdict = nft_nested(part, NFTA_DATA_VERDICT);
+
+	memset(to, 0, PART_MAX);
+	snprintf((char *)to, NFT_NAME_MAX, "%s", nft_text(nft_nested(verdict, NFTA_VERDICT_CHAIN)));
+}
+
+static int tell_element(const struct element_walk *walk, const struct nlattr *element)
 {
 	const struct nft_element_reader *reader = walk->reader;
-	uint8_t key[PART_MAX], data[PART_MAX] = {0};
-	const char *chain;
-	uint32_t flags = 0;
+	const struct nlattr *part = nft_nested(element, NFTA_SET_ELEM_DATA);
+	uint8_t flags = (uint8_t)nft_number(nft_nested(element, NFTA_SET_ELEM_FLAGS));
+	uint8_t key[PART_MAX], data[PART_MAX];
 
-	if (nftnl_set_elem_is_set(object, NFTNL_SET_ELEM_FLAGS))
-		flags = nftnl_set_elem_get_u32(object, NFTNL_SET_ELEM_FLAGS);
-	copy_part(object, NFTNL_SET_ELEM_KEY, key);
-	if (nft_shape_has_verdicts(walk->shape)) {
-		chain = nftnl_set_elem_get_str(object, NFTNL_SET_ELEM_CHAIN);
-		snprintf((char *)data, NFT_NAME_MAX, "%s", chain ? chain : "");
-		return reader->handler(reader->userdata, key, data, (uint8_t)flags);
-	}
-	if (!walk->shape->data_length)
-		return reader->handler(reader->userdata, key, NULL, (uint8_t)flags);
-	copy_part(object, NFTNL_SET_ELEM_DATA, data);
-	return reader->handler(reader->userdata, key, data, (uint8_t)flags);
+	copy_part(nft_nested(element, NFTA_SET_ELEM_KEY), key);
+	if (nft_shape_has_verdicts(walk->shape))
+		copy_chain(part, data);
+	else if (walk->shape->data_length)
+		copy_part(part, data);
+	else
+		return reader->handler(reader->userdata, key, NULL, flags);
+	return reader->handler(reader->userdata, key, data, flags);
 }
 
+/* libnftnl 1.2.4 has room for the attributes of an element that it knows, and puts those of up to
+ * NFTA_SET_MAX there. */
 static int take_elements(const struct nlmsghdr *nlh, void *userdata)
 {
-	_cleanup_(nftnl_set_free_p) struct nftnl_set *object = nftnl_set_alloc();
-	_cleanup_(nftnl_set_elems_iter_destroy_p) struct nftnl_set_elems_iter *iter = NULL;
-	struct nftnl_set_elem *one;
+	const struct nlattr *list = nft_attribute(nlh, NFTA_SET_ELEM_LIST_ELEMENTS);
+	const struct nlattr *element;
 	int r = 0;
 
-	if (!object)
-		return -ENOMEM;
-	if (nftnl_set_elems_nlmsg_parse(nlh, object) < 0)
-		return -EBADMSG;
-	iter = nftnl_set_elems_iter_create(object);
-	if (!iter)
-		return -ENOMEM;
-	while (r >= 0 && (one = nftnl_set_elems_iter_next(iter)))
-		r = tell_element(userdata, one);
+	if (!list)
+		return 0;
+	mnl_attr_for_each_nested(element, list)
+	{
+		r = tell_element(userdata, element);
+		if (r < 0)
+			break;
+	}
 	return r;
 }
 
@@ -198,19 +202,6 @@ static int take_chain(const struct nlmsghdr *nlh, void *userdata)
 	return nft_picture_add_chain(walk->picture, object) ? 0 : -ENOMEM;
 }
 
-static const char *text_attribute(const struct nlmsghdr *nlh, uint16_t type)
-{
-	const struct nlattr *attr;
-
-	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
-	{
-		if (mnl_attr_get_type(attr) == type &&
-		    mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0)
-			return mnl_attr_get_str(attr);
-	}
-	return "";
-}
-
 /* What libnftnl cannot read (an expression newer than itself) is not ours. */
 static int take_rule(const struct nlmsghdr *nlh, void *userdata)
 {
@@ -221,8 +212,8 @@ static int take_rule(const struct nlmsghdr *nlh, void *userdata)
 
 	if (!object)
 		return -ENOMEM;
-	chain = nft_picture_chain(walk->picture, text_attribute(nlh, NFTA_RULE_CHAIN));
-	if (!chain || !is_of_table(walk, text_attribute(nlh, NFTA_RULE_TABLE)))
+	chain = nft_picture_chain(walk->picture, nft_text(nft_attribute(nlh, NFTA_RULE_CHAIN)));
+	if (!chain || !is_of_table(walk, nft_text(nft_attribute(nlh, NFTA_RULE_TABLE))))
 		return 0;
 	if (nftnl_rule_nlmsg_parse(nlh, object) >= 0)
 		digest = nft_rule_digest(object, walk->scratch);

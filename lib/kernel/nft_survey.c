@@ -14,6 +14,7 @@
 
 #include "lib/base/macro.h"
 #include "lib/kernel/nfnl.h"
+#include "lib/kernel/nft_attribute.h"
 #include "lib/kernel/nft_pass.h"
 
 #define SURVEY_TRIES 5

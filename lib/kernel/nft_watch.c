@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 
 #include "lib/kernel/nfnl.h"
+#include "lib/kernel/nft_attribute.h"
 
 #define CULPRIT_MAX  48
 #define TABLE_MAX    64
@@ -31,25 +32,13 @@ struct nft_watch {
 /* In every nftables message but NFT_MSG_*GEN the first attribute is the name of the table. */
 #define TABLE_ATTRIBUTE NFTA_TABLE_NAME
 
-static const struct nlattr *attribute(const struct nlmsghdr *nlh, int type)
-{
-	const struct nlattr *attr;
-
-	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
-	{
-		if (mnl_attr_get_type(attr) == type)
-			return attr;
-	}
-	return NULL;
-}
-
 /* The end of a transaction, and who made it (net/netfilter/nf_tables_api.c
  * nf_tables_fill_gen_info).
  */
 static void take_generation(struct nft_watch *watch, const struct nlmsghdr *nlh)
 {
-	const struct nlattr *pid = attribute(nlh, NFTA_GEN_PROC_PID);
-	const struct nlattr *name = attribute(nlh, NFTA_GEN_PROC_NAME);
+	const struct nlattr *pid = nft_attribute(nlh, NFTA_GEN_PROC_PID);
+	const struct nlattr *name = nft_attribute(nlh, NFTA_GEN_PROC_NAME);
 	bool touched = watch->touched;
 	uint32_t number = 0;
 
@@ -75,7 +64,7 @@ static void take_message(struct nft_watch *watch, const struct nlmsghdr *nlh)
 		take_generation(watch, nlh);
 		return;
 	}
-	table = attribute(nlh, TABLE_ATTRIBUTE);
+	table = nft_attribute(nlh, TABLE_ATTRIBUTE);
 	if (table && mnl_attr_validate(table, MNL_TYPE_NUL_STRING) >= 0 &&
 	    strcmp(mnl_attr_get_str(table), watch->table) == 0)
 		watch->touched = true;

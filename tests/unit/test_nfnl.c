@@ -267,12 +267,20 @@ static void parts_without_a_table(void **state)
 	assert_int_equal(have->set_count, 0);
 }
 
+static void put_value(struct nlmsghdr *nlh, uint16_t type, const void *value, size_t length)
+{
+	struct nlattr *nest = mnl_attr_nest_start(nlh, type);
+
+	mnl_attr_put(nlh, NFTA_DATA_VALUE, length, value);
+	mnl_attr_nest_end(nlh, nest);
+}
+
 /* A set of four octets, which should be a map, and one element of it. */
 static void put_set(const char *name)
 {
 	static const uint8_t key[4] = {192, 168, 1, 10};
 	struct nlmsghdr *nlh = put_nft(NFT_MSG_NEWSET, 0);
-	struct nlattr *list, *element, *value;
+	struct nlattr *list, *element;
 
 	mnl_attr_put_strz(nlh, NFTA_SET_TABLE, MAPED);
 	mnl_attr_put_strz(nlh, NFTA_SET_NAME, name);
@@ -283,9 +291,7 @@ static void put_set(const char *name)
 	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, name);
 	list = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_LIST_ELEMENTS);
 	element = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
-	value = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_KEY);
-	mnl_attr_put(nlh, NFTA_DATA_VALUE, sizeof(key), key);
-	mnl_attr_nest_end(nlh, value);
+	put_value(nlh, NFTA_SET_ELEM_KEY, key, sizeof(key));
 	mnl_attr_nest_end(nlh, element);
 	mnl_attr_nest_end(nlh, list);
 	close_message(nlh);
@@ -320,6 +326,87 @@ static void a_map_that_has_become_a_set(void **state)
 	assert_int_equal(nat_open(&nat, NULL), 0);
 	assert_int_equal(nat_sync(nat, &plan, NULL), 1);
 	assert_int_equal(answers_requests(), 3 + 3 * 2);
+}
+
+/* ---- elements -------------------------------------------------------------------------------- */
+
+/* An element 1232 : 192.168.1.10, with attributes that nobody knows yet. */
+static void put_element(struct nlmsghdr *nlh)
+{
+	static const uint8_t key[] = {0x04, 0xd0, 0, 0}, data[] = {192, 168, 1, 10};
+	struct nlattr *element = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
+
+	put_value(nlh, NFTA_SET_ELEM_KEY, key, 2);
+	put_value(nlh, NFTA_SET_ELEM_DATA, data, sizeof(data));
+	mnl_attr_put_u32(nlh, NFTA_SET_ELEM_FLAGS, htonl(NFT_SET_ELEM_INTERVAL_END));
+	for (uint16_t type = NFTA_SET_ELEM_EXPRESSIONS + 1; type <= NFTA_SET_ELEM_EXPRESSIONS + 16;
+	     type++)
+		mnl_attr_put_u32(nlh, type, htonl(type));
+	mnl_attr_nest_end(nlh, element);
+}
+
+static int see_element(void *userdata, const void *key, const void *data, uint8_t flags)
+{
+	static const uint8_t wanted_key[64] = {0x04, 0xd0}, wanted_data[64] = {192, 168, 1, 10};
+
+	assert_memory_equal(key, wanted_key, sizeof(wanted_key));
+	assert_memory_equal(data, wanted_data, sizeof(wanted_data));
+	assert_int_equal(flags, NFT_SET_ELEM_INTERVAL_END);
+	++*(unsigned int *)userdata;
+	return 0;
+}
+
+static void elements_of_a_newer_kernel(void **state)
+{
+	const struct nft_shape shape = {.flags = NFT_SET_MAP, .key_length = 2, .data_length = 4};
+	unsigned int count = 0;
+	const struct nft_element_reader reader = {see_element, &count};
+	_cleanup_(nfnl_close_p) struct nfnl *nl = NULL;
+	struct nlmsghdr *nlh = put_nft(NFT_MSG_NEWSETELEM, NLM_F_MULTI);
+	struct nlattr *list = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_LIST_ELEMENTS);
+
+	put_element(nlh);
+	put_element(nlh);
+	mnl_attr_nest_end(nlh, list);
+	close_message(nlh);
+	close_message(put_nft(NFT_MSG_NEWSETELEM, NLM_F_MULTI)); /* none */
+	put_done(0);
+	nl = kernel();
+	assert_int_equal(nft_read_rows(nl, MAPED, "map", &shape, &reader, NULL), 0);
+	assert_int_equal(count, 2);
+}
+
+static int see_chain(void *userdata, const void *key, const void *data, uint8_t flags)
+{
+	assert_string_equal(data, userdata);
+	return 0;
+}
+
+static void elements_that_lead_to_chains(void **state)
+{
+	static const char chain[] = "map_udp";
+	const struct nft_shape shape = {
+		.flags = NFT_SET_MAP, .key_length = 1, .data_type = NFT_DATA_VERDICT};
+	const struct nft_element_reader reader = {see_chain, (void *)chain};
+	_cleanup_(nfnl_close_p) struct nfnl *nl = NULL;
+	struct nlmsghdr *nlh = put_nft(NFT_MSG_NEWSETELEM, NLM_F_MULTI);
+	struct nlattr *list = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_LIST_ELEMENTS);
+	struct nlattr *element = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
+	struct nlattr *data, *verdict;
+
+	put_value(nlh, NFTA_SET_ELEM_KEY, &(uint8_t){IPPROTO_UDP}, 1);
+	data = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_DATA);
+	verdict = mnl_attr_nest_start(nlh, NFTA_DATA_VERDICT);
+	mnl_attr_put_u32(nlh, NFTA_VERDICT_CODE, htonl((uint32_t)NFT_GOTO));
+	mnl_attr_put_strz(nlh, NFTA_VERDICT_CHAIN, chain);
+	mnl_attr_nest_end(nlh, verdict);
+	mnl_attr_nest_end(nlh, data);
+	mnl_attr_nest_end(nlh, element);
+	mnl_attr_nest_end(nlh, list);
+	close_message(nlh);
+	put_done(0);
+	nl = kernel();
+	assert_int_equal(nft_read_rows(nl, MAPED, "map", &shape, &reader, NULL), 0);
 }
 
 /* ---- rules of other programs ----------------------------------------------------------------- */
@@ -366,6 +453,8 @@ int main(void)
 		cmocka_unit_test(events_that_are_cut),
 		cmocka_unit_test(parts_without_a_table),
 		cmocka_unit_test(a_map_that_has_become_a_set),
+		cmocka_unit_test(elements_of_a_newer_kernel),
+		cmocka_unit_test(elements_that_lead_to_chains),
 		cmocka_unit_test(many_ways_lead_to_a_chain),
 	};
 

@@ -2,7 +2,11 @@
 /*
  * Every packet that leaves with our address or by the tunnel: nothing leaves with a source that is
  * not ours. On the way, who may answer is learnt (filtering, RFC 4787 section 5) and TCP is told
- * the size of the tunnel. The first rules let through what is most common.
+ * the size of the tunnel.
+ *
+ * The rules of a base chain lie in one piece of memory (nf_tables_api.c: nft_rule_blob), a chain
+ * that is jumped to in another: each jump costs as much as three or four conditions. So what is
+ * most common has a rule of its own at the beginning of the guard that asks for everything.
  */
 #include <arpa/inet.h>
 
@@ -10,18 +14,29 @@
 
 #define CLOSE_MS 11000u /* nf_conntrack_proto_tcp.c tcp_timeouts: CLOSE */
 
-void clamp_mss(struct nft_chain *chain, const struct nat_plan *plan)
+static bool has_mss(const struct nat_plan *plan)
+{
+	return plan->tunnel_mtu > 40 && plan->tunnel_mtu <= UINT16_MAX;
+}
+
+static void write_mss(struct nft_rule *rule, const struct nat_plan *plan)
 {
 	uint16_t mss = htons((uint16_t)(plan->tunnel_mtu - 40));
+
+	nft_immediate(rule, &mss, sizeof(mss), 0);
+	nft_write_mss(rule, 0);
+}
+
+void clamp_mss(struct nft_chain *chain, const struct nat_plan *plan)
+{
 	struct nft_rule *rule;
 
-	if (plan->tunnel_mtu <= 40 || plan->tunnel_mtu > UINT16_MAX)
+	if (!has_mss(plan))
 		return;
 	rule = nft_add_rule(chain, "MSS: the tunnel's MTU less 40");
 	is_protocol(rule, IPPROTO_TCP);
 	tcp_flags(rule, FLAG_SYN, NFT_CMP_NEQ);
-	nft_immediate(rule, &mss, sizeof(mss), 0);
-	nft_write_mss(rule, 0);
+	write_mss(rule, plan);
 }
 
 /* update @map_tcp_closing { ct reply ip saddr . ct reply proto-src . ct reply proto-dst timeout 11s
@@ -43,24 +58,26 @@ static void describe_leave_tcp(struct nft_table *table, const struct nat_plan *p
 {
 	struct nft_chain *chain = nft_add_chain(
 		table, "map_leave_tcp", "connections that begin or end", NFT_CHAIN_PLAIN, 0, 0);
-	struct nft_chain *syn = nft_add_chain(table, "map_leave_syn", NULL, NFT_CHAIN_PLAIN, 0, 0);
-	struct nft_rule *rule = nft_add_rule(chain, "most packets do neither");
 
-	is_protocol(rule, IPPROTO_TCP);
-	tcp_flags(rule, FLAG_FIN | FLAG_SYN | FLAG_RST, NFT_CMP_EQ);
-	nft_accept(rule);
-	rule = nft_add_rule(chain, NULL);
-	is_protocol(rule, IPPROTO_TCP);
-	tcp_flags(rule, FLAG_SYN, NFT_CMP_NEQ);
-	nft_goto(rule, "map_leave_syn");
+	clamp_mss(chain, plan);
 	if (!portset_is_whole(&plan->ports)) {
 		remember_closing(chain, FLAG_FIN, TIME_WAIT_MS,
 				 "conntrack keeps the ports of ended connections for a while");
 		remember_closing(chain, FLAG_RST, CLOSE_MS, NULL);
 	}
 	nft_accept(nft_add_rule(chain, NULL));
-	clamp_mss(syn, plan);
-	nft_accept(nft_add_rule(syn, NULL));
+}
+
+static void learn(struct nft_rule *rule, enum nat_filtering filtering, uint8_t direction)
+{
+	if (filtering == FILTERING_ADDRESS_AND_PORT_DEPENDENT)
+		return;
+	load_l4(rule, L4_SPORT, 4);
+	if (filtering == FILTERING_ADDRESS_DEPENDENT)
+		load_daddr(rule, 5);
+	load_inside(rule, direction, 8);
+	nft_learn(rule, filtering == FILTERING_ADDRESS_DEPENDENT ? "map_contacted" : "map_open",
+		  NFT_LEARN_UPDATE, 4, 8, 0);
 }
 
 static void learn_filtering(struct nft_chain *chain, enum nat_filtering filtering,
@@ -73,12 +90,7 @@ static void learn_filtering(struct nft_chain *chain, enum nat_filtering filterin
 	rule = nft_add_rule(chain, NULL);
 	if (only_direction)
 		ct_direction(rule, direction);
-	load_l4(rule, L4_SPORT, 4);
-	if (filtering == FILTERING_ADDRESS_DEPENDENT)
-		load_daddr(rule, 5);
-	load_inside(rule, direction, 8);
-	nft_learn(rule, filtering == FILTERING_ADDRESS_DEPENDENT ? "map_contacted" : "map_open",
-		  NFT_LEARN_UPDATE, 4, 8, 0);
+	learn(rule, filtering, direction);
 	nft_accept(rule);
 }
 
@@ -223,37 +235,68 @@ static void describe_leave_icmp(struct nft_table *table, const struct nat_plan *
 	nft_accept(nft_add_rule(chain, NULL));
 }
 
-/* tcp sport >= 1024 tcp sport & 0x03f0 == 0x0290 goto map_leave_tcp */
-static void ours_of(struct nft_chain *chain, const struct nat_plan *plan, uint8_t protocol,
-		    const char *to)
+/* ip saddr of ours, tcp sport >= 1024, tcp sport & 0x03f0 == 0x0290 */
+static struct nft_rule *ours_of(struct nft_chain *chain, const struct nat_plan *plan,
+				uint8_t protocol, const char *comment)
 {
-	struct nft_rule *rule = nft_add_rule(chain, NULL);
+	struct nft_rule *rule = nft_add_rule(chain, comment);
 
+	load_saddr(rule, 0);
+	cmp_address(rule, NFT_CMP_EQ, 0, plan->address.addr);
 	is_protocol(rule, protocol);
 	if (!portset_is_whole(&plan->ports)) {
 		load_l4(rule, L4_SPORT, 0);
 		is_own_port(rule, &plan->ports);
 	}
-	nft_goto(rule, to);
+	return rule;
 }
 
 /* What nearly every packet into the tunnel meets, whatever interface it leaves by: a right source
- * is right everywhere. */
-static void describe_ours(struct nft_table *table, const struct nat_plan *plan)
+ * is right everywhere. (Of IPv6 comes nothing that looks like our address.) */
+static void guard_common(struct nft_chain *chain, const struct nat_plan *plan)
 {
-	struct nft_chain *chain = nft_add_chain(
-		table, "map_ours", "packets with our source address", NFT_CHAIN_PLAIN, 0, 0);
+	struct nft_rule *rule =
+		ours_of(chain, plan, IPPROTO_TCP, "TCP between its beginning and its end");
+
+	tcp_flags(rule, FLAG_FIN | FLAG_SYN | FLAG_RST, NFT_CMP_EQ);
+	nft_accept(rule);
+	rule = ours_of(chain, plan, IPPROTO_UDP,
+		       plan->host_count ? NULL : "who may answer is learnt from what leaves");
+	if (plan->host_count) {
+		nft_goto(rule, "map_leave_udp");
+		return;
+	}
+	ct_direction(rule, IP_CT_DIR_ORIGINAL);
+	learn(rule, plan->filtering, IP_CT_DIR_ORIGINAL);
+	nft_accept(rule);
+}
+
+/* Comparing names costs as much as six other expressions, so the first rules do without: an
+ * address, then the tunnel's index if there is one yet. The rules behind them, by name, hold
+ * always; without an index, nothing is let through before them. Assured: has gone both ways, so
+ * that conntrack knows it and it was looked at when it was new. */
+static void guard_others(struct nft_chain *chain, const struct nat_plan *plan,
+			 uint32_t tunnel_index)
+{
 	struct nft_rule *rule;
 
-	ours_of(chain, plan, IPPROTO_TCP, "map_leave_tcp");
-	ours_of(chain, plan, IPPROTO_UDP, "map_leave_udp");
+	if (tunnel_index) {
+		rule = nft_add_rule(chain, "has gone both ways, and does not leave by the tunnel");
+		nft_meta(rule, NFT_META_OIF, 0);
+		nft_cmp(rule, NFT_CMP_NEQ, 0, &tunnel_index, sizeof(tunnel_index));
+		ct_status(rule, IPS_ASSURED, NFT_CMP_NEQ);
+		nft_accept(rule);
+	}
+	rule = ours_of(chain, plan, IPPROTO_TCP, NULL);
+	nft_goto(rule, "map_leave_tcp");
+	rule = ours_of(chain, plan, IPPROTO_UDP, NULL);
+	nft_goto(rule, "map_leave_udp");
 	rule = nft_add_rule(chain, NULL);
 	leaving_by(rule, plan->tunnel);
 	nft_goto(rule, "map_leave");
 }
 
-/* The rest. */
-void nat_leave_describe(struct nft_table *table, const struct nat_plan *plan)
+static void describe_leave(struct nft_table *table, const struct nat_plan *plan)
 {
 	struct nft_chain *chain;
 	struct nft_rule *rule;
@@ -261,7 +304,6 @@ void nat_leave_describe(struct nft_table *table, const struct nat_plan *plan)
 	describe_leave_tcp(table, plan);
 	describe_leave_udp(table, plan);
 	describe_leave_icmp(table, plan);
-	describe_ours(table, plan);
 	chain = nft_add_chain(table, "map_leave", "nothing leaves with a source that is not ours",
 			      NFT_CHAIN_PLAIN, 0, 0);
 	rule = nft_add_rule(chain, "IPv6 is none of our business");
@@ -280,4 +322,13 @@ void nat_leave_describe(struct nft_table *table, const struct nat_plan *plan)
 		nft_accept(nft_add_rule(chain, "every protocol"));
 	else
 		drop_counted(nft_add_rule(chain, "foreign ports, and what has none"), "leaks");
+}
+
+void nat_leave_describe(struct nft_table *table, const struct nat_plan *plan, uint32_t tunnel_index)
+{
+	struct nft_chain *guard = nft_find_chain(table, "guard");
+
+	describe_leave(table, plan);
+	guard_common(guard, plan);
+	guard_others(guard, plan, tunnel_index);
 }

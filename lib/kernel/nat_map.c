@@ -213,32 +213,7 @@ static void reject_unmappable(struct nft_table *table, const struct nat_plan *pl
 	nft_reject(rule, ICMP_ADMIN);
 }
 
-/* Comparing names costs as much as six other expressions, so the first rules do without: an
- * address, then the tunnel's index if there is one yet. The rules behind them, by name, hold
- * always; without an index, nothing is let through before them. Assured: has gone both ways, so
- * that conntrack knows it and it was looked at when it was new. */
-static void describe_guard(struct nft_chain *chain, const struct nat_plan *plan,
-			   uint32_t tunnel_index)
-{
-	struct nft_rule *rule =
-		nft_add_rule(chain, "ip saddr of ours (of IPv6, nothing comes of it)");
-
-	load_saddr(rule, 0);
-	cmp_address(rule, NFT_CMP_EQ, 0, plan->address.addr);
-	nft_goto(rule, "map_ours");
-	if (!tunnel_index)
-		return;
-	rule = nft_add_rule(chain, NULL);
-	nft_meta(rule, NFT_META_OIF, 0);
-	nft_cmp(rule, NFT_CMP_EQ, 0, &tunnel_index, sizeof(tunnel_index));
-	nft_goto(rule, "map_leave");
-	rule = nft_add_rule(chain, "has gone both ways, and does not leave by the tunnel");
-	ct_status(rule, IPS_ASSURED, NFT_CMP_NEQ);
-	nft_accept(rule);
-}
-
-static void describe_entrances(struct nft_table *table, const struct nat_plan *plan,
-			       uint32_t tunnel_index)
+static void describe_entrances(struct nft_table *table, const struct nat_plan *plan)
 {
 	struct nft_rule *rule =
 		nft_add_rule(nft_find_chain(table, "prerouting_nat"), "ip daddr of ours");
@@ -262,10 +237,6 @@ static void describe_entrances(struct nft_table *table, const struct nat_plan *p
 	match_interface(rule, NFT_META_IIFNAME, NFT_CMP_NEQ, plan->tunnel);
 	nft_goto(rule, "map_snat");
 
-	describe_guard(nft_find_chain(table, "guard"), plan, tunnel_index);
-	rule = nft_add_rule(nft_find_chain(table, "guard"), NULL);
-	leaving_by(rule, plan->tunnel);
-	nft_goto(rule, "map_leave");
 	rule = nft_add_rule(nft_find_chain(table, "guard"), NULL);
 	coming_by(rule, plan->tunnel);
 	nft_goto(rule, "map_enter");
@@ -288,7 +259,7 @@ void nat_map_describe(struct nft_table *table, const struct nat_plan *plan, uint
 	nat_forwards_map(table, "map_forward", "forwards: protocol . our port : LAN host . port",
 			 plan->forwards, plan->forward_count);
 	nat_snat_describe(table, plan);
-	nat_leave_describe(table, plan);
+	nat_leave_describe(table, plan, tunnel_index);
 	nat_enter_describe(table, plan);
-	describe_entrances(table, plan, tunnel_index);
+	describe_entrances(table, plan);
 }

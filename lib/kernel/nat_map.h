@@ -52,7 +52,8 @@ static inline void load_inside(struct nft_rule *rule, uint8_t direction, unsigne
 void nat_enter_describe(struct nft_table *table, const struct nat_plan *plan);
 /* nat_snat.c: map_snat, and the sets that it learns. */
 void nat_snat_describe(struct nft_table *table, const struct nat_plan *plan);
-/* nat_leave.c: map_leave and map_ours. */
-void nat_leave_describe(struct nft_table *table, const struct nat_plan *plan);
+/* nat_leave.c: the guard, and map_leave. */
+void nat_leave_describe(struct nft_table *table, const struct nat_plan *plan,
+			uint32_t tunnel_index);
 /* Fits the MSS of SYN packets to the tunnel. */
 void clamp_mss(struct nft_chain *chain, const struct nat_plan *plan);

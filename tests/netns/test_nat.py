@@ -598,7 +598,7 @@ def filtering_change_keeps_flows(lab):
 
 
 def repair_keeps_flows(lab):
-    for harm in ("flush chain inet maped map_ours",
+    for harm in ("flush chain inet maped map_leave_udp",
                  "flush chain inet maped guard",
                  "add rule inet maped map_udp counter drop",
                  "insert rule inet maped guard drop",

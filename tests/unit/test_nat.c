@@ -283,26 +283,33 @@ static void mss_follows_the_mtu(void **state)
 	struct nat_plan plan = plan_of(OCN);
 
 	(void)state;
-	assert_chain(&plan, "map_leave_syn", "immediate reg 1 0x00008c05 \n", true); /* 1420 */
+	assert_chain(&plan, "map_leave_tcp", "immediate reg 1 0x00008c05 \n", true); /* 1420 */
 	plan.tunnel_mtu = 1420;
-	assert_chain(&plan, "map_leave_syn", "immediate reg 1 0x00006405 \n", true); /* 1380 */
+	assert_chain(&plan, "map_leave_tcp", "immediate reg 1 0x00006405 \n", true); /* 1380 */
 	plan.tunnel_mtu = 0;
-	assert_chain(&plan, "map_leave_syn", "exthdr", false);
+	assert_chain(&plan, "map_leave_tcp", "exthdr", false);
 }
 
 static void filtering_modes(void **state)
 {
 	struct nat_plan plan = plan_of(OCN);
+	const struct nat_host host = {.address = {.len = 32}};
 
 	(void)state;
 	plan.filtering = FILTERING_ADDRESS_DEPENDENT;
-	assert_chain(&plan, "map_leave_udp", "set map_contacted", true);
-	assert_chain(&plan, "map_leave_udp", "set map_open", false);
+	assert_chain(&plan, "guard", "set map_contacted", true);
+	assert_chain(&plan, "guard", "set map_open", false);
 	plan.filtering = FILTERING_ENDPOINT_INDEPENDENT;
-	assert_chain(&plan, "map_leave_udp", "set map_open", true);
-	assert_chain(&plan, "map_leave_udp", "set map_contacted", false);
+	assert_chain(&plan, "guard", "set map_open", true);
+	assert_chain(&plan, "guard", "set map_contacted", false);
 	plan.filtering = FILTERING_ADDRESS_AND_PORT_DEPENDENT;
+	assert_chain(&plan, "guard", "dynset", false);
 	assert_chain(&plan, "map_leave_udp", "dynset", false);
+	plan.hosts = &host;
+	plan.host_count = 1;
+	plan.filtering = FILTERING_ENDPOINT_INDEPENDENT;
+	assert_chain(&plan, "guard", "dynset", false);
+	assert_chain(&plan, "map_leave_udp", "set map_open", true);
 }
 
 static void the_index_is_used_only_when_known(void **state)

@@ -8,8 +8,8 @@
  * is first seen and keeps it (endpoint-independent mapping, RFC 4787 REQ-1). Every connection is
  * kept in a set as (protocol, destination, port of it, our port) for as long as conntrack knows it,
  * so that a port that is taken for one destination is seen before it is chosen, and given to others
- * for other destinations (RFC 7857 section 3). When an endpoint's own port is taken, all others are
- * tried in turn.
+ * for other destinations (RFC 7857 section 3). An endpoint whose own port is taken moves to one of
+ * the last ports of the set, so that few others are disturbed, or to any other one.
  */
 #pragma once
 

@@ -15,8 +15,9 @@
  * short and what is often asked for in the processor's cache. */
 struct nat_kind {
 	uint8_t protocol;
-	uint32_t own, other;        /* offsets of our number and of the other end's */
-	const char *chain, *search; /* search_1, search_16, ... are made from it */
+	uint32_t own, other; /* offsets of our number and of the other end's */
+	const char *chain, *known;
+	const char *search, *spare; /* search_1, search_16, ... are made from them */
 	const char *owner, *busy, *closing;
 };
 

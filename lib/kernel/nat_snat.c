@@ -9,6 +9,7 @@
 #include "lib/kernel/nat_map.h"
 
 #define SEARCH_WIDTH 16u
+#define SPARE_PORTS  16u
 #define SEARCH_MAX   4096u /* ports tried for one connection at most */
 
 const struct nat_kind nat_udp = {
@@ -16,7 +17,9 @@ const struct nat_kind nat_udp = {
 	.own = L4_SPORT,
 	.other = L4_DPORT,
 	.chain = "map_udp",
+	.known = "map_udp_known",
 	.search = "map_udp_search",
+	.spare = "map_udp_spare",
 	.owner = "map_udp_owner",
 	.busy = "map_udp_busy",
 };
@@ -26,7 +29,9 @@ const struct nat_kind nat_tcp = {
 	.own = L4_SPORT,
 	.other = L4_DPORT,
 	.chain = "map_tcp",
+	.known = "map_tcp_known",
 	.search = "map_tcp_search",
+	.spare = "map_tcp_spare",
 	.owner = "map_tcp_owner",
 	.busy = "map_tcp_busy",
 	.closing = "map_tcp_closing",
@@ -38,7 +43,9 @@ static const struct nat_kind echo = {
 	.own = ICMP_ID,
 	.other = ICMP_TYPE_CODE,
 	.chain = "map_echo",
+	.known = "map_echo_known",
 	.search = "map_echo_search",
+	.spare = "map_echo_spare",
 	.owner = "map_echo_owner",
 	.busy = "map_echo_busy",
 };
@@ -197,15 +204,20 @@ static void snat_own_port(struct nft_chain *chain, const struct nat_plan *plan,
 	take_port(rule, kind, plan);
 }
 
+/* Part of the pool. */
+struct ports {
+	uint32_t first, count; /* places in the port set */
+};
+
 /* The next port in turn, if it is free for this destination. An endpoint that has a port already
  * keeps it in the map of owners: `add` leaves what is there. */
 static void snat_next_port(struct nft_chain *chain, const struct nat_plan *plan,
-			   const struct nat_kind *kind, const char *comment)
+			   const struct nat_kind *kind, struct ports ports, const char *comment)
 {
 	struct nft_rule *rule = nft_add_rule(chain, comment);
 
 	load_endpoint(rule, kind);
-	nft_numgen(rule, false, portset_count(&plan->ports), OWN_PORT);
+	nft_numgen(rule, false, ports.count, ports.first, OWN_PORT);
 	nft_map(rule, "map_pool", OWN_PORT, OWN_PORT);
 	nft_known_length(rule, OWN_PORT, OWN_ADDR);
 	is_free(rule, kind);
@@ -219,30 +231,44 @@ static void jump_times(struct nft_chain *chain, const char *to, unsigned int tim
 		nft_jump(nft_add_rule(chain, NULL), to);
 }
 
-/* As many tries as the pool has ports, in few rules: the first chain tries one port, the next calls
+/* As many tries as there are ports, in few rules: the chain name_1 tries one port, the next calls
  * it 16 times, and so on. Every try takes the next port in turn. */
 static void describe_search(struct nft_table *table, const struct nat_plan *plan,
-			    const struct nat_kind *kind)
+			    const struct nat_kind *kind, const char *name, struct ports ports,
+			    const char *comment)
 {
-	unsigned int wanted = MIN_OF(portset_count(&plan->ports), SEARCH_MAX), tries = 1;
-	char below[40], name[40];
+	unsigned int wanted = MIN_OF(ports.count, SEARCH_MAX), tries = 1;
+	char below[40], step[40];
 	struct nft_chain *chain;
 
-	snprintf(below, sizeof(below), "%s_1", kind->search);
-	chain = nft_add_chain(table, below,
-			      "takes the next port, if it is free for the destination",
+	snprintf(below, sizeof(below), "%s_1", name);
+	chain = nft_add_chain(table, below, "takes the next one, if it is free for the destination",
 			      NFT_CHAIN_PLAIN, 0, 0);
-	snat_next_port(chain, plan, kind, NULL);
+	snat_next_port(chain, plan, kind, ports, NULL);
 	while (tries * SEARCH_WIDTH < wanted) {
-		snprintf(name, sizeof(name), "%s_%u", kind->search, tries * SEARCH_WIDTH);
-		chain = nft_add_chain(table, name, NULL, NFT_CHAIN_PLAIN, 0, 0);
+		snprintf(step, sizeof(step), "%s_%u", name, tries * SEARCH_WIDTH);
+		chain = nft_add_chain(table, step, NULL, NFT_CHAIN_PLAIN, 0, 0);
 		jump_times(chain, below, SEARCH_WIDTH);
 		tries *= SEARCH_WIDTH;
-		memcpy(below, name, sizeof(below));
+		memcpy(below, step, sizeof(below));
 	}
-	chain = nft_add_chain(table, kind->search, "tries every port of the pool in turn",
-			      NFT_CHAIN_PLAIN, 0, 0);
+	chain = nft_add_chain(table, name, comment, NFT_CHAIN_PLAIN, 0, 0);
 	jump_times(chain, below, (wanted + tries - 1) / tries);
+}
+
+/* An endpoint whose port is taken at a destination moves there to a port of somebody else's, who
+ * may have to move in turn. So all begin their search with the same few ports: only the owners of
+ * these are disturbed. */
+static void describe_searches(struct nft_table *table, const struct nat_plan *plan,
+			      const struct nat_kind *kind)
+{
+	uint32_t count = portset_count(&plan->ports);
+	uint32_t spare = MIN_OF(count, SPARE_PORTS);
+
+	describe_search(table, plan, kind, kind->spare, (struct ports){count - spare, spare},
+			"tries the last ports of the pool");
+	describe_search(table, plan, kind, kind->search, (struct ports){0, count},
+			"tries every port of the pool in turn");
 }
 
 /* When every port looks taken (or a map is full) the connection counts as refused, and nf_nat may
@@ -255,7 +281,7 @@ static void snat_last_resort(struct nft_chain *chain, const struct nat_plan *pla
 		chain, "no port is free, unless nf_nat knows of one that was just left");
 
 	nft_counter(rule, "refused");
-	nft_numgen(rule, true, portset_block_count(&plan->ports), 0);
+	nft_numgen(rule, true, portset_block_count(&plan->ports), 0, 0);
 	nft_map(rule, "map_run_first", 0, 4);
 	nft_map(rule, "map_run_last", 0, 5);
 	nft_immediate(rule, &plan->address.addr, 4, OWN_ADDR);
@@ -325,20 +351,50 @@ static void limit_host(struct nft_table *table, struct nft_chain *snat, const st
 	drop_counted(nft_add_rule(fresh, NULL), "refused");
 }
 
+static void end_choice(struct nft_chain *chain, const struct nat_plan *plan)
+{
+	snat_last_resort(chain, plan);
+	nft_drop(nft_add_rule(chain, NULL));
+}
+
+static void describe_known(struct nft_table *table, const struct nat_plan *plan,
+			   const struct nat_kind *kind)
+{
+	struct nft_chain *chain = nft_add_chain(table, kind->known, "endpoints that have a port",
+						NFT_CHAIN_PLAIN, 0, 0);
+
+	snat_own_port(chain, plan, kind);
+	nft_jump(nft_add_rule(chain, "taken for this destination: the last ports"), kind->spare);
+	nft_jump(nft_add_rule(chain, "and all others in turn"), kind->search);
+	end_choice(chain, plan);
+}
+
+/* ip saddr . udp sport map @map_udp_owner != 0 goto map_udp_known */
+static void goto_known(struct nft_chain *chain, const struct nat_kind *kind)
+{
+	struct nft_rule *rule = nft_add_rule(chain, "an endpoint that has a port");
+
+	load_endpoint(rule, kind);
+	nft_map(rule, kind->owner, ENDPOINT, OWN_PORT);
+	cmp_port(rule, NFT_CMP_NEQ, OWN_PORT, 0);
+	nft_goto(rule, kind->known);
+}
+
 static void describe_kind(struct nft_table *table, const struct nat_plan *plan,
 			  const struct nat_kind *kind)
 {
+	struct ports all = {0, portset_count(&plan->ports)};
 	struct nft_chain *chain;
 
 	describe_learnt(table, kind);
-	describe_search(table, plan, kind);
+	describe_searches(table, plan, kind);
+	describe_known(table, plan, kind);
 	chain = nft_add_chain(table, kind->chain, "which port a connection gets", NFT_CHAIN_PLAIN,
 			      0, 0);
-	snat_own_port(chain, plan, kind);
-	snat_next_port(chain, plan, kind, "a new endpoint gets the next port in turn");
+	goto_known(chain, kind);
+	snat_next_port(chain, plan, kind, all, "a new endpoint gets the next port in turn");
 	nft_jump(nft_add_rule(chain, "taken: all others in turn"), kind->search);
-	snat_last_resort(chain, plan);
-	nft_drop(nft_add_rule(chain, NULL));
+	end_choice(chain, plan);
 }
 
 static void describe_snat(struct nft_table *table, const struct nat_plan *plan)

@@ -96,7 +96,9 @@ void nft_payload(struct nft_rule *rule, uint32_t base, uint32_t offset, uint32_t
 #define NFT_NO_DIRECTION (-1)
 void nft_ct(struct nft_rule *rule, uint32_t key, int direction, unsigned int to);
 void nft_set_ct_mark(struct nft_rule *rule, unsigned int from);
-void nft_numgen(struct nft_rule *rule, bool random, uint32_t modulus, unsigned int to);
+/* offset to offset + modulus - 1, at random or in turn; each rule has a count of its own. */
+void nft_numgen(struct nft_rule *rule, bool random, uint32_t modulus, uint32_t offset,
+		unsigned int to);
 void nft_fib_oifname(struct nft_rule *rule,
 		     unsigned int to); /* of the destination, with its mark */
 /* fib saddr . oif type != local: not an address of the interface that the packet leaves by */

@@ -101,14 +101,15 @@ void nft_set_ct_mark(struct nft_rule *rule, unsigned int from)
 	put_u32(expr, NFTNL_EXPR_CT_SREG, word_register(from));
 }
 
-void nft_numgen(struct nft_rule *rule, bool random, uint32_t modulus, unsigned int to)
+void nft_numgen(struct nft_rule *rule, bool random, uint32_t modulus, uint32_t offset,
+		unsigned int to)
 {
 	struct nftnl_expr *expr = expression(rule, "numgen");
 
 	put_u32(expr, NFTNL_EXPR_NG_DREG, word_register(to));
 	put_u32(expr, NFTNL_EXPR_NG_MODULUS, modulus);
 	put_u32(expr, NFTNL_EXPR_NG_TYPE, random ? NFT_NG_RANDOM : NFT_NG_INCREMENTAL);
-	put_u32(expr, NFTNL_EXPR_NG_OFFSET, 0);
+	put_u32(expr, NFTNL_EXPR_NG_OFFSET, offset);
 }
 
 void nft_fib_oifname(struct nft_rule *rule, unsigned int to)

@@ -680,7 +680,7 @@ TESTS += [
     steady_state, closed_tcp_ports_rest, reuse,
     independent("udp", 16, 20, 1008, True), independent("udp", 60, 20, 1008, True),
     independent("udp", 100, 40, 240, True), independent("tcp", 100, 40, 240, True),
-    independent("udp", 250, 20, 240, False, 180), independent("udp", 300, 20, 240, False),
+    independent("udp", 250, 20, 240, False, 180), independent("udp", 300, 20, 240, False, 100),
     host_limit, host_limit_counts_ports, whole_address,
     filtering("adf", True, True, False), filtering("eif", True, True, True),
     filtering("apdf", True, False, False), filtering_of_hosts, filtering_stays_open,

@@ -219,23 +219,24 @@ static void the_way_of_an_endpoint(void **state)
 
 	(void)state;
 	/* Its own port, if free for the destination: no element is touched by the question. */
-	assert_chain(&plan, "map_udp",
+	assert_chain(&plan, "map_udp_known",
 		     "payload load 4b @ network header + 12 => reg 1 \n"
 		     "payload load 2b @ transport header + 0 => reg 9 \n"
 		     "lookup reg 1 set map_udp_owner dreg 14 0x0 \n",
 		     true);
-	assert_chain(&plan, "map_udp", "lookup reg 2 set map_udp_busy 0x1 \n", true);
+	assert_chain(&plan, "map_udp_known", "lookup reg 2 set map_udp_busy 0x1 \n", true);
 	assert_chain(&plan, "map_udp", "map_tcp", false);
 	assert_chain(&plan, "map_tcp", "lookup reg 2 set map_tcp_closing 0x1 \n", true);
 	/* ICMP: identifier, type and code. */
 	assert_chain(&plan, "map_echo", "payload load 2b @ transport header + 4 => reg 9 \n", true);
 	/* The shared address, and one port in both ends of the range. */
-	assert_chain(&plan, "map_udp",
+	assert_chain(&plan, "map_udp_known",
 		     "immediate reg 3 0x346433c6 \n"
 		     "nat snat ip addr_min reg 3 addr_max reg 3 proto_min reg 14 proto_max reg 14 "
 		     "flags 0x7 \n",
 		     true);
 	assert_chain(&plan, "map_udp", "numgen reg 14 = inc mod 1008 \n", true);
+	assert_chain(&plan, "map_udp_spare_1", "numgen reg 14 = inc mod 16 offset 992 \n", true);
 }
 
 static void every_port_is_tried(void **state)
@@ -248,6 +249,8 @@ static void every_port_is_tried(void **state)
 		{{6, 6, 0x29}, "map_udp_search", "map_udp_search_256", 4},
 		{{4, 8, 0x29}, "map_udp_search", "map_udp_search_16", 15},
 		{{0, 16, 9}, "map_tcp_search", "map_tcp_search_1", 1},
+		{{6, 6, 0x29}, "map_udp_spare", "map_udp_spare_1", 16},
+		{{0, 16, 9}, "map_tcp_spare", "map_tcp_spare_1", 1},
 	};
 
 	(void)state;

@@ -14,6 +14,8 @@
 
 #define CLOSE_MS 11000u /* nf_conntrack_proto_tcp.c tcp_timeouts: CLOSE */
 
+static const char mss_comment[] = "MSS: the tunnel's MTU less 40";
+
 static bool has_mss(const struct nat_plan *plan)
 {
 	return plan->tunnel_mtu > 40 && plan->tunnel_mtu <= UINT16_MAX;
@@ -33,7 +35,7 @@ void clamp_mss(struct nft_chain *chain, const struct nat_plan *plan)
 
 	if (!has_mss(plan))
 		return;
-	rule = nft_add_rule(chain, "MSS: the tunnel's MTU less 40");
+	rule = nft_add_rule(chain, mss_comment);
 	is_protocol(rule, IPPROTO_TCP);
 	tcp_flags(rule, FLAG_SYN, NFT_CMP_NEQ);
 	write_mss(rule, plan);
@@ -56,10 +58,9 @@ static void remember_closing(struct nft_chain *chain, uint8_t flag, uint64_t tim
 
 static void describe_leave_tcp(struct nft_table *table, const struct nat_plan *plan)
 {
-	struct nft_chain *chain = nft_add_chain(
-		table, "map_leave_tcp", "connections that begin or end", NFT_CHAIN_PLAIN, 0, 0);
+	struct nft_chain *chain = nft_add_chain(table, "map_leave_tcp", "connections that end",
+						NFT_CHAIN_PLAIN, 0, 0);
 
-	clamp_mss(chain, plan);
 	if (!portset_is_whole(&plan->ports)) {
 		remember_closing(chain, FLAG_FIN, TIME_WAIT_MS,
 				 "conntrack keeps the ports of ended connections for a while");
@@ -235,39 +236,69 @@ static void describe_leave_icmp(struct nft_table *table, const struct nat_plan *
 	nft_accept(nft_add_rule(chain, NULL));
 }
 
-/* ip saddr of ours, tcp sport >= 1024, tcp sport & 0x03f0 == 0x0290 */
+/* ip saddr of ours */
+static void is_our_source(struct nft_rule *rule, const struct nat_plan *plan)
+{
+	load_saddr(rule, 0);
+	cmp_address(rule, NFT_CMP_EQ, 0, plan->address.addr);
+}
+
+/* tcp sport >= 1024, tcp sport & 0x03f0 == 0x0290 */
+static void is_our_sport(struct nft_rule *rule, const struct nat_plan *plan)
+{
+	if (portset_is_whole(&plan->ports))
+		return;
+	load_l4(rule, L4_SPORT, 0);
+	is_own_port(rule, &plan->ports);
+}
+
 static struct nft_rule *ours_of(struct nft_chain *chain, const struct nat_plan *plan,
 				uint8_t protocol, const char *comment)
 {
 	struct nft_rule *rule = nft_add_rule(chain, comment);
 
-	load_saddr(rule, 0);
-	cmp_address(rule, NFT_CMP_EQ, 0, plan->address.addr);
+	is_our_source(rule, plan);
 	is_protocol(rule, protocol);
-	if (!portset_is_whole(&plan->ports)) {
-		load_l4(rule, L4_SPORT, 0);
-		is_own_port(rule, &plan->ports);
-	}
+	is_our_sport(rule, plan);
 	return rule;
 }
 
 /* What nearly every packet into the tunnel meets, whatever interface it leaves by: a right source
- * is right everywhere. (Of IPv6 comes nothing that looks like our address.) */
+ * is right everywhere. (Of IPv6 comes nothing that looks like our address.) What tells other
+ * packets soonest is asked first. */
 static void guard_common(struct nft_chain *chain, const struct nat_plan *plan)
 {
-	struct nft_rule *rule =
-		ours_of(chain, plan, IPPROTO_TCP, "TCP between its beginning and its end");
+	struct nft_rule *rule = nft_add_rule(chain, "TCP between its beginning and its end");
 
+	is_our_source(rule, plan);
+	is_protocol(rule, IPPROTO_TCP);
 	tcp_flags(rule, FLAG_FIN | FLAG_SYN | FLAG_RST, NFT_CMP_EQ);
+	is_our_sport(rule, plan);
 	nft_accept(rule);
-	rule = ours_of(chain, plan, IPPROTO_UDP,
-		       plan->host_count ? NULL : "who may answer is learnt from what leaves");
+
+	rule = nft_add_rule(chain,
+			    plan->host_count ? NULL : "who may answer is learnt from what leaves");
+	is_protocol(rule, IPPROTO_UDP);
+	is_our_source(rule, plan);
+	is_our_sport(rule, plan);
 	if (plan->host_count) {
 		nft_goto(rule, "map_leave_udp");
 		return;
 	}
 	ct_direction(rule, IP_CT_DIR_ORIGINAL);
 	learn(rule, plan->filtering, IP_CT_DIR_ORIGINAL);
+	nft_accept(rule);
+}
+
+static void guard_syn(struct nft_chain *chain, const struct nat_plan *plan)
+{
+	struct nft_rule *rule;
+
+	if (!has_mss(plan))
+		return;
+	rule = ours_of(chain, plan, IPPROTO_TCP, mss_comment);
+	tcp_flags(rule, FLAG_SYN, NFT_CMP_NEQ);
+	write_mss(rule, plan);
 	nft_accept(rule);
 }
 
@@ -287,6 +318,7 @@ static void guard_others(struct nft_chain *chain, const struct nat_plan *plan,
 		ct_status(rule, IPS_ASSURED, NFT_CMP_NEQ);
 		nft_accept(rule);
 	}
+	guard_syn(chain, plan);
 	rule = ours_of(chain, plan, IPPROTO_TCP, NULL);
 	nft_goto(rule, "map_leave_tcp");
 	rule = ours_of(chain, plan, IPPROTO_UDP, NULL);

@@ -286,11 +286,11 @@ static void mss_follows_the_mtu(void **state)
 	struct nat_plan plan = plan_of(OCN);
 
 	(void)state;
-	assert_chain(&plan, "map_leave_tcp", "immediate reg 1 0x00008c05 \n", true); /* 1420 */
+	assert_chain(&plan, "guard", "immediate reg 1 0x00008c05 \n", true); /* 1420 */
 	plan.tunnel_mtu = 1420;
-	assert_chain(&plan, "map_leave_tcp", "immediate reg 1 0x00006405 \n", true); /* 1380 */
+	assert_chain(&plan, "guard", "immediate reg 1 0x00006405 \n", true); /* 1380 */
 	plan.tunnel_mtu = 0;
-	assert_chain(&plan, "map_leave_tcp", "exthdr", false);
+	assert_chain(&plan, "guard", "exthdr", false);
 }
 
 static void filtering_modes(void **state)

@@ -213,6 +213,28 @@ static void reject_unmappable(struct nft_table *table, const struct nat_plan *pl
 	nft_reject(rule, ICMP_ADMIN);
 }
 
+/* meta l4proto tcp oifname "map0" meta nfproto ipv4 goto map_tcp, and so on. Most connections are
+ * TCP or UDP and go to their chain at once: a jump costs as much as three or four conditions. */
+static void describe_exits(struct nft_chain *chain, const struct nat_plan *plan)
+{
+	static const struct nat_kind *const most[] = {&nat_tcp, &nat_udp};
+	struct nft_rule *rule;
+
+	for (size_t i = 0; i < ARRAY_SIZE(most); i++) {
+		if (plan->host_limit || portset_is_whole(&plan->ports))
+			break; /* map_snat has more to ask */
+		rule = nft_add_rule(chain, NULL);
+		is_protocol(rule, most[i]->protocol);
+		leaving_by(rule, plan->tunnel);
+		is_ipv4(rule);
+		nft_goto(rule, most[i]->chain);
+	}
+	rule = nft_add_rule(chain, NULL);
+	leaving_by(rule, plan->tunnel);
+	is_ipv4(rule);
+	nft_goto(rule, "map_snat");
+}
+
 static void describe_entrances(struct nft_table *table, const struct nat_plan *plan)
 {
 	struct nft_rule *rule =
@@ -224,10 +246,7 @@ static void describe_entrances(struct nft_table *table, const struct nat_plan *p
 	if (!portset_is_whole(&plan->ports))
 		reject_unmappable(table, plan);
 
-	rule = nft_add_rule(nft_find_chain(table, "postrouting_nat"), NULL);
-	leaving_by(rule, plan->tunnel);
-	is_ipv4(rule);
-	nft_goto(rule, "map_snat");
+	describe_exits(nft_find_chain(table, "postrouting_nat"), plan);
 	rule = nft_add_rule(nft_find_chain(table, "postrouting_nat"),
 			    "hairpin: seen with the external address and port");
 	ct_status(rule, IPS_DST_NAT, NFT_CMP_NEQ);

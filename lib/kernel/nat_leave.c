@@ -12,6 +12,8 @@
 
 #include "lib/kernel/nat_map.h"
 
+#define SOURCE_PORT 4u /* word of the rules below */
+
 #define CLOSE_MS 11000u /* nf_conntrack_proto_tcp.c tcp_timeouts: CLOSE */
 
 static const char mss_comment[] = "MSS: the tunnel's MTU less 40";
@@ -69,16 +71,16 @@ static void describe_leave_tcp(struct nft_table *table, const struct nat_plan *p
 	nft_accept(nft_add_rule(chain, NULL));
 }
 
+/* The port that the packet leaves by is in SOURCE_PORT already. */
 static void learn(struct nft_rule *rule, enum nat_filtering filtering, uint8_t direction)
 {
 	if (filtering == FILTERING_ADDRESS_AND_PORT_DEPENDENT)
 		return;
-	load_l4(rule, L4_SPORT, 4);
 	if (filtering == FILTERING_ADDRESS_DEPENDENT)
-		load_daddr(rule, 5);
+		load_daddr(rule, SOURCE_PORT + 1);
 	load_inside(rule, direction, 8);
 	nft_learn(rule, filtering == FILTERING_ADDRESS_DEPENDENT ? "map_contacted" : "map_open",
-		  NFT_LEARN_UPDATE, 4, 8, 0);
+		  NFT_LEARN_UPDATE, SOURCE_PORT, 8, 0);
 }
 
 static void learn_filtering(struct nft_chain *chain, enum nat_filtering filtering,
@@ -91,6 +93,7 @@ static void learn_filtering(struct nft_chain *chain, enum nat_filtering filterin
 	rule = nft_add_rule(chain, NULL);
 	if (only_direction)
 		ct_direction(rule, direction);
+	load_l4(rule, L4_SPORT, SOURCE_PORT);
 	learn(rule, filtering, direction);
 	nft_accept(rule);
 }
@@ -195,7 +198,7 @@ static void describe_leave_error(struct nft_table *table, const struct nat_plan 
 		nft_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, INNER_PROTOCOL, 1, 0);
 		cmp_u8(rule, NFT_CMP_EQ, 0, IPPROTO_ICMP);
 		load_l4(rule, INNER_ID, 0);
-		is_own_port(rule, &plan->ports);
+		is_own_port(rule, &plan->ports, 0);
 		nft_accept(rule);
 		rule = nft_add_rule(chain, NULL);
 		nft_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, INNER_PROTOCOL, 1, 0);
@@ -203,7 +206,7 @@ static void describe_leave_error(struct nft_table *table, const struct nat_plan 
 		nft_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, INNER_PROTOCOL, 1, 0);
 		cmp_u8(rule, NFT_CMP_NEQ, 0, IPPROTO_ICMP);
 		load_l4(rule, INNER_DPORT, 0);
-		is_own_port(rule, &plan->ports);
+		is_own_port(rule, &plan->ports, 0);
 		nft_accept(rule);
 		drop_counted(nft_add_rule(chain, NULL), "leaks");
 	}
@@ -243,13 +246,12 @@ static void is_our_source(struct nft_rule *rule, const struct nat_plan *plan)
 	cmp_address(rule, NFT_CMP_EQ, 0, plan->address.addr);
 }
 
-/* tcp sport >= 1024, tcp sport & 0x03f0 == 0x0290 */
+/* tcp sport >= 1024, tcp sport & 0x03f0 == 0x0290. Leaves the port in SOURCE_PORT. */
 static void is_our_sport(struct nft_rule *rule, const struct nat_plan *plan)
 {
-	if (portset_is_whole(&plan->ports))
-		return;
-	load_l4(rule, L4_SPORT, 0);
-	is_own_port(rule, &plan->ports);
+	load_l4(rule, L4_SPORT, SOURCE_PORT);
+	if (!portset_is_whole(&plan->ports))
+		is_own_port(rule, &plan->ports, SOURCE_PORT);
 }
 
 static struct nft_rule *ours_of(struct nft_chain *chain, const struct nat_plan *plan,

@@ -40,14 +40,14 @@ static struct port_test port_test(const struct portset *set)
 	};
 }
 
-void is_own_port(struct nft_rule *rule, const struct portset *set)
+void is_own_port(struct nft_rule *rule, const struct portset *set, unsigned int word)
 {
 	struct port_test test = port_test(set);
 	uint16_t mask = htons(test.mask), zero = 0;
 
 	if (test.first)
-		cmp_port(rule, NFT_CMP_GTE, 0, test.first);
-	nft_bitwise(rule, &mask, &zero, sizeof(mask), 0, 0);
+		cmp_port(rule, NFT_CMP_GTE, word, test.first);
+	nft_bitwise(rule, &mask, &zero, sizeof(mask), word, 0);
 	cmp_port(rule, NFT_CMP_EQ, 0, test.bits);
 }
 

@@ -33,8 +33,9 @@ extern const struct nat_kind nat_udp, nat_tcp;
 
 /* ---- the port set as a condition (nat_map.c) ------------------------------------------------- */
 
-/* tcp sport & 0x03f0 == 0x0290 tcp sport >= 1024 (of the number already in word 0) */
-void is_own_port(struct nft_rule *rule, const struct portset *set);
+/* tcp sport >= 1024 tcp sport & 0x03f0 == 0x0290 (of the number already in word, which stays there
+ * unless word is 0) */
+void is_own_port(struct nft_rule *rule, const struct portset *set, unsigned int word);
 /* Two rules that drop what has a foreign number at an offset of the transport header. protocol 0:
  * the chain is entered with one protocol only. */
 void drop_foreign(struct nft_chain *chain, const struct portset *set, uint32_t offset,

@@ -43,14 +43,14 @@ static const struct nft_table *wanted(const struct nft_picture **ret_picture)
 	static struct nft_picture *picture;
 	static struct nat_forward forward = {
 		.protocols = PROTO_TCP,
-		.ports = {1232, 1232},
+		.ports = {4148, 4148},
 		.to_port = 80,
 	};
 	struct nat_plan plan = {
 		.present = true,
 		.map = true,
 		.tunnel = "map0",
-		.ports = {6, 8, 0x34},
+		.ports = {4, 12, 0x34},
 		.tunnel_mtu = 1460,
 		.forwards = &forward,
 		.forward_count = 1,
@@ -170,7 +170,7 @@ static void see_connection(void *userdata, const struct conntrack_entry *entry)
 static void connections(void)
 {
 	_cleanup_(conntrack_close_p) struct conntrack *ct = NULL;
-	const struct portset keep = {6, 8, 0x34};
+	const struct portset keep = {4, 12, 0x34};
 	const struct in_addr address = {htonl(ADDRESS)};
 
 	assert(conntrack_open(&ct, NULL) == 0);

@@ -156,8 +156,9 @@ static void plain_lines(const struct report_full *full, struct text *out)
 	}
 }
 
+/* Which ports are open everybody can find out; where they lead is told to some. */
 static void plain_forwards(const char *line, const struct nat_forward *forwards, size_t count,
-			   struct text *out)
+			   bool private, struct text *out)
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct nat_forward *f = &forwards[i];
@@ -169,8 +170,9 @@ static void plain_forwards(const char *line, const struct nat_forward *forwards,
 			 f->protocols & PROTO_UDP ? "udp" : "", f->ports.first);
 		if (f->ports.last != f->ports.first)
 			text_add(&value, "-%u", f->ports.last);
-		text_add(&value, " -> %s:%u%s%s", ip4_text(f->to, to), f->to_port,
-			 f->comment[0] ? "  # " : "", f->comment);
+		if (private)
+			text_add(&value, " -> %s:%u%s%s", ip4_text(f->to, to), f->to_port,
+				 f->comment[0] ? "  # " : "", f->comment);
 		add_folded(out, "forward", text_get(&value));
 	}
 }
@@ -180,8 +182,10 @@ static void plain_all_forwards(const struct report_full *full, struct text *out)
 	const struct nat_plan *nat = &full->plan->nat;
 
 	if (full->plan->tunnel.name[0])
-		plain_forwards(full->plan->tunnel.name, nat->forwards, nat->forward_count, out);
-	plain_forwards(full->report->ppp, nat->pppoe.forwards, nat->pppoe.forward_count, out);
+		plain_forwards(full->plan->tunnel.name, nat->forwards, nat->forward_count,
+			       full->private, out);
+	plain_forwards(full->report->ppp, nat->pppoe.forwards, nat->pppoe.forward_count,
+		       full->private, out);
 }
 
 static void plain_top(const char *name, const char *unit, const struct usage_top *top, size_t count,
@@ -257,8 +261,7 @@ void report_plain(const struct report_full *full, struct text *out)
 		add_folded(out, "not taken", report->refused);
 	plain_map(full, out);
 	plain_lines(full, out);
-	if (full->private)
-		plain_all_forwards(full, out);
+	plain_all_forwards(full, out);
 	plain_usage(full, out);
 }
 
@@ -302,7 +305,7 @@ static void json_map(const struct report_full *full, struct json *json)
 }
 
 static void json_forwards(const char *line, const struct nat_forward *forwards, size_t count,
-			  struct json *json)
+			  bool private, struct json *json)
 {
 	for (size_t i = 0; i < count; i++) {
 		char to[INET_ADDRSTRLEN];
@@ -313,9 +316,11 @@ static void json_forwards(const char *line, const struct nat_forward *forwards, 
 		json_bool(json, "udp", forwards[i].protocols & PROTO_UDP);
 		json_number(json, "first_port", forwards[i].ports.first);
 		json_number(json, "last_port", forwards[i].ports.last);
-		json_string(json, "to", ip4_text(forwards[i].to, to));
-		json_number(json, "to_port", forwards[i].to_port);
-		json_string(json, "comment", forwards[i].comment);
+		if (private) {
+			json_string(json, "to", ip4_text(forwards[i].to, to));
+			json_number(json, "to_port", forwards[i].to_port);
+			json_string(json, "comment", forwards[i].comment);
+		}
 		json_close(json, '}');
 	}
 }
@@ -325,8 +330,10 @@ static void json_all_forwards(const struct report_full *full, struct json *json)
 	const struct nat_plan *nat = &full->plan->nat;
 
 	json_open(json, "forwards", '[');
-	json_forwards(full->plan->tunnel.name, nat->forwards, nat->forward_count, json);
-	json_forwards(full->report->ppp, nat->pppoe.forwards, nat->pppoe.forward_count, json);
+	json_forwards(full->plan->tunnel.name, nat->forwards, nat->forward_count, full->private,
+		      json);
+	json_forwards(full->report->ppp, nat->pppoe.forwards, nat->pppoe.forward_count,
+		      full->private, json);
 	json_close(json, ']');
 }
 
@@ -392,8 +399,7 @@ void report_json(const struct report_full *full, struct text *out)
 		json_bool(&json, "up", report->ppp_up);
 		json_close(&json, '}');
 	}
-	if (full->private)
-		json_all_forwards(full, &json);
+	json_all_forwards(full, &json);
 	json_usage(full, &json);
 	json_close(&json, '}');
 	text_add(out, "\n");

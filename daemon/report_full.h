@@ -17,7 +17,7 @@ struct report_full {
 	const struct plan *plan; /* as applied */
 	const struct usage *usage;
 	uint64_t now_usec; /* CLOCK_BOOTTIME */
-	bool private;      /* may tell which LAN hosts talk to whom, and the forwards to them */
+	bool private;      /* may tell which LAN hosts talk to whom, and where forwards lead */
 };
 
 /* At most 80 columns; bars of port use per block. */

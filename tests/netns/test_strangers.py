@@ -342,7 +342,7 @@ def runtime_directory_of_another(box):
 
 @scenario.scenario
 def nobody_is_told_of_the_lan(box):
-    """Root is told who holds ports, where to, and the forwards; others what `ip` shows them, and numbers."""
+    """Root is told who holds ports, where to, and where forwards lead; others what `ip` shows them, and numbers."""
     maped = started(box, CONFIG)
     box.router.run("conntrack", "-I", "-p", "udp", "-s", LAN_HOST, "-d", "198.51.100.7", "-r", "198.51.100.7", "-q", OCN[2],
                    "--sport", "5000", "--dport", "53", "--reply-port-src", "53", "--reply-port-dst", "1681", "-t", "600")
@@ -360,7 +360,8 @@ def nobody_is_told_of_the_lan(box):
         for what, text in (("text", for_nobody[0]), ("JSON", json.dumps(for_nobody[1])), ("metrics", metrics)):
             need(word not in text, "%s is in the %s for nobody", word, what)
     same(for_root[1]["forwards"][0]["comment"], SECRET, "the comment, for root")
-    same(sorted(set(for_root[1]) - set(for_nobody[1])), ["forwards"], "only for root")
+    same(for_nobody[1]["forwards"][0]["first_port"], 1680, "the port of a forward")
+    same(sorted(set(for_root[1]) - set(for_nobody[1])), [], "only for root")
     same(sorted(set(for_root[1]["usage"]) - set(for_nobody[1]["usage"])), ["destinations", "lan_hosts"], "only for root, of usage")
     same(for_nobody[1]["usage"]["udp"]["ports"], 1, "a number")
 

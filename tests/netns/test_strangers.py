@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import resource
+import shutil
 import socket
 import stat
 import struct
@@ -18,11 +19,11 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import box as boxes  # noqa: E402
 import scenario  # noqa: E402
-from scenario import need, note, same, sanitized  # noqa: E402
+from scenario import Skip, need, note, same, sanitized  # noqa: E402
 
 OCN = ("2400:4050:48d:2900::", "2400:4050:48d:2900:99:f012:3400:2900", "153.240.18.52")
 V6PLUS = ("240b:10:3f6c:d400::", "240b:10:3f6c:d400:6a:483f:6c00:d400", "106.72.63.108")
-NOBODY, SOMEBODY = 65534, 65533
+NOBODY, SOMEBODY, FIRST_USER, LAST_USER = 65534, 65533, 60000, 60007
 HELD_OF_USER = 16  # daemon/query.c
 CONNECTIONS = 600  # of one who holds them; the unit lets the daemon have 256 descriptors
 LAN_HOST, FORWARD_HOST, SECRET = "192.168.77.21", "192.168.77.10", "the-piano-room"
@@ -37,6 +38,11 @@ def up(box, line):
 
 def started(box, config=boxes.CONFIG):
     """maped as it is limited by its unit (systemd/maped.service.in)."""
+    for program in ("prlimit", "conntrack"):
+        if not shutil.which(program):
+            raise Skip("%s is not installed" % program)
+    if done_by(os.getuid) != NOBODY or done_by(os.getuid, LAST_USER) != LAST_USER:
+        raise Skip("this is a user namespace without other users")
     box.router.netlink.put_address(box.index("wan0"), OCN[0] + "1", 64)
     maped = box.start(config, wrap=("prlimit", "--nofile=256"))
     need(maped.ready(), "no READY: %s", maped.log())
@@ -201,9 +207,9 @@ def many_users_at_once(box):
         held.extend(connect(maped) for _ in range(HELD_OF_USER))
         return len(held)
     held = []
-    strangers = [Stranger(hold, 60000 + i) for i in range(8)]
+    strangers = [Stranger(hold, user) for user in range(FIRST_USER, LAST_USER + 1)]
     try:
-        same([stranger.result() for stranger in strangers], [HELD_OF_USER] * 8, "connected")
+        same([stranger.result() for stranger in strangers], [HELD_OF_USER] * len(strangers), "connected")
         same(state_for(maped, 0), "up", "root is told")
     finally:
         for stranger in strangers:

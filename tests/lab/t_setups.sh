@@ -8,7 +8,7 @@ set -eu
 . "$(dirname "$0")/lib.sh"
 
 readme=$lab/readme
-wanted=${SETUPS:-ra pd dhcpcd pppoe} # and firewalld, see t_setup_firewalld.sh
+wanted=${SETUPS:-dhcpcd pppoe} # the others: t_setups_more.sh, t_setup_firewalld.sh
 # Option 94 with one rule of OCN
 OCN_RULE=0059000d00161099f00000222400405000005a001020010380a12000000000000000000009
 run=(python3 -B "$lab/pppoe_lab.py")

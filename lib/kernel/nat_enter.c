@@ -10,6 +10,17 @@
 
 /* ---- every packet from the tunnel --------------------------------------------------------- */
 
+static void clamp_entering(struct nft_chain *chain, const struct nat_plan *plan)
+{
+	struct nft_rule *rule;
+
+	if (!clamps_mss(plan))
+		return;
+	rule = nft_add_rule(chain, MSS_COMMENT);
+	is_protocol(rule, IPPROTO_TCP);
+	clamp_mss(rule, plan);
+}
+
 static void describe_enter(struct nft_table *table, const struct nat_plan *plan)
 {
 	struct nft_chain *fresh, *chain;
@@ -17,7 +28,7 @@ static void describe_enter(struct nft_table *table, const struct nat_plan *plan)
 
 	fresh = nft_add_chain(table, "map_enter_new", "only what was forwarded or filtered in",
 			      NFT_CHAIN_PLAIN, 0, 0);
-	clamp_mss(fresh, plan);
+	clamp_entering(fresh, plan);
 	rule = nft_add_rule(fresh, NULL);
 	ct_status(rule, IPS_DST_NAT, NFT_CMP_NEQ);
 	nft_accept(rule);
@@ -30,7 +41,7 @@ static void describe_enter(struct nft_table *table, const struct nat_plan *plan)
 	ct_state(rule, STATE_ESTABLISHED | STATE_RELATED, NFT_CMP_EQ);
 	is_ipv4(rule);
 	nft_goto(rule, "map_enter_new");
-	clamp_mss(chain, plan);
+	clamp_entering(chain, plan);
 	rule = nft_add_rule(chain,
 			    "an endpoint that is answered can be reached from the LAN as well");
 	is_protocol(rule, IPPROTO_UDP);

@@ -16,33 +16,6 @@
 
 #define CLOSE_MS 11000u /* nf_conntrack_proto_tcp.c tcp_timeouts: CLOSE */
 
-static const char mss_comment[] = "MSS: the tunnel's MTU less 40";
-
-static bool has_mss(const struct nat_plan *plan)
-{
-	return plan->tunnel_mtu > 40 && plan->tunnel_mtu <= UINT16_MAX;
-}
-
-static void write_mss(struct nft_rule *rule, const struct nat_plan *plan)
-{
-	uint16_t mss = htons((uint16_t)(plan->tunnel_mtu - 40));
-
-	nft_immediate(rule, &mss, sizeof(mss), 0);
-	nft_write_mss(rule, 0);
-}
-
-void clamp_mss(struct nft_chain *chain, const struct nat_plan *plan)
-{
-	struct nft_rule *rule;
-
-	if (!has_mss(plan))
-		return;
-	rule = nft_add_rule(chain, mss_comment);
-	is_protocol(rule, IPPROTO_TCP);
-	tcp_flags(rule, FLAG_SYN, NFT_CMP_NEQ);
-	write_mss(rule, plan);
-}
-
 /* update @map_tcp_closing { ct reply ip saddr . ct reply proto-src . ct reply proto-dst timeout 11s
  * } */
 static void remember_closing(struct nft_chain *chain, uint8_t flag, uint64_t timeout,
@@ -296,11 +269,10 @@ static void guard_syn(struct nft_chain *chain, const struct nat_plan *plan)
 {
 	struct nft_rule *rule;
 
-	if (!has_mss(plan))
+	if (!clamps_mss(plan))
 		return;
-	rule = ours_of(chain, plan, IPPROTO_TCP, mss_comment);
-	tcp_flags(rule, FLAG_SYN, NFT_CMP_NEQ);
-	write_mss(rule, plan);
+	rule = ours_of(chain, plan, IPPROTO_TCP, MSS_COMMENT);
+	clamp_mss(rule, plan);
 	nft_accept(rule);
 }
 

@@ -11,8 +11,8 @@
  *   map_enter    every packet from the tunnel to the LAN
  *   map_input    every packet from the tunnel to the router itself (both nat_enter.c)
  *
- * Only map_leave and map_enter cost something for each packet; their first rule lets through what
- * is most common.
+ * Only the guard, with map_leave and map_enter behind it, costs something for each packet; its first
+ * rules let through what is most common.
  */
 #include <arpa/inet.h>
 #include <string.h>
@@ -21,58 +21,6 @@
 
 #define OPEN_SECONDS 300u /* RFC 4787 REQ-5: 5 minutes recommended */
 #define ICMP_ADMIN   13u  /* communication administratively prohibited (RFC 1812 5.2.7.1) */
-
-/* ---- the port set as a condition ---------------------------------------------------------- */
-
-struct port_test {
-	uint16_t mask, bits; /* port & mask == bits: the PSID is right */
-	uint16_t first;      /* and port >= first: not in the excluded lowest block */
-};
-
-static struct port_test port_test(const struct portset *set)
-{
-	unsigned int free_bits = 16u - set->psid_offset - set->psid_length;
-
-	return (struct port_test){
-		.mask = (uint16_t)(((1u << set->psid_length) - 1) << free_bits),
-		.bits = (uint16_t)(set->psid << free_bits),
-		.first = set->psid_offset ? (uint16_t)(1u << (16 - set->psid_offset)) : 0,
-	};
-}
-
-void is_own_port(struct nft_rule *rule, const struct portset *set, unsigned int word)
-{
-	struct port_test test = port_test(set);
-	uint16_t mask = htons(test.mask), zero = 0;
-
-	if (test.first)
-		cmp_port(rule, NFT_CMP_GTE, word, test.first);
-	nft_bitwise(rule, &mask, &zero, sizeof(mask), word, 0);
-	cmp_port(rule, NFT_CMP_EQ, 0, test.bits);
-}
-
-void drop_foreign(struct nft_chain *chain, const struct portset *set, uint32_t offset,
-		  uint8_t protocol, const char *counter, const char *comment)
-{
-	struct port_test test = port_test(set);
-	uint16_t mask = htons(test.mask), zero = 0;
-	struct nft_rule *rule = nft_add_rule(chain, comment);
-
-	if (protocol)
-		is_protocol(rule, protocol);
-	load_l4(rule, offset, 0);
-	nft_bitwise(rule, &mask, &zero, sizeof(mask), 0, 0);
-	cmp_port(rule, NFT_CMP_NEQ, 0, test.bits);
-	drop_counted(rule, counter);
-	if (!test.first)
-		return;
-	rule = nft_add_rule(chain, NULL);
-	if (protocol)
-		is_protocol(rule, protocol);
-	load_l4(rule, offset, 0);
-	cmp_port(rule, NFT_CMP_LT, 0, test.first);
-	drop_counted(rule, counter);
-}
 
 /* ---- sets --------------------------------------------------------------------------------- */
 

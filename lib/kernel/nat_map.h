@@ -31,7 +31,7 @@ extern const struct nat_kind nat_udp, nat_tcp;
 #define OWN_PORT   6u
 #define OWN_ADDR   8u
 
-/* ---- the port set as a condition (nat_map.c) ------------------------------------------------- */
+/* ---- the port set as a condition (nat_ports.c) ----------------------------------------------- */
 
 /* tcp sport >= 1024 tcp sport & 0x03f0 == 0x0290 (of the number already in word, which stays there
  * unless word is 0) */
@@ -40,6 +40,14 @@ void is_own_port(struct nft_rule *rule, const struct portset *set, unsigned int 
  * the chain is entered with one protocol only. */
 void drop_foreign(struct nft_chain *chain, const struct portset *set, uint32_t offset,
 		  uint8_t protocol, const char *counter, const char *comment);
+
+/* ---- the size of the tunnel (nat_mss.c) ------------------------------------------------------ */
+
+#define MSS_COMMENT "MSS: the tunnel's MTU less 40"
+/* False: the MTU is not known, or too small for any. */
+bool clamps_mss(const struct nat_plan *plan);
+/* tcp flags syn tcp option maxseg size set 1420. TCP was asked for already. */
+void clamp_mss(struct nft_rule *rule, const struct nat_plan *plan);
 
 /* Where the LAN endpoint of a packet that has left NAT stands in conntrack. */
 static inline void load_inside(struct nft_rule *rule, uint8_t direction, unsigned int to)
@@ -57,5 +65,3 @@ void nat_snat_describe(struct nft_table *table, const struct nat_plan *plan);
 /* nat_leave.c: the guard, and map_leave. */
 void nat_leave_describe(struct nft_table *table, const struct nat_plan *plan,
 			uint32_t tunnel_index);
-/* Fits the MSS of SYN packets to the tunnel. */
-void clamp_mss(struct nft_chain *chain, const struct nat_plan *plan);

@@ -11,8 +11,8 @@
  *   map_enter    every packet from the tunnel to the LAN
  *   map_input    every packet from the tunnel to the router itself (both nat_enter.c)
  *
- * Only the guard, with map_leave and map_enter behind it, costs something for each packet; its first
- * rules let through what is most common.
+ * Only the guard, with map_leave and map_enter behind it, costs something for each packet; its
+ * first rules let through what is most common.
  */
 #include <arpa/inet.h>
 #include <string.h>

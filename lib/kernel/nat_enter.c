@@ -119,8 +119,9 @@ static void dnat_learnt(struct nft_chain *chain, const struct nat_plan *plan, co
 	nft_dnat(rule, 12, 13);
 }
 
-/* To the shared address: from the tunnel or from inside. What comes from the tunnel to another
- * address is stopped in map_enter_new and map_input. */
+/* To the shared address: from the tunnel or from inside. A first packet from the tunnel to another
+ * address does not come this far (nat_map.c); what conntrack cannot place is stopped in
+ * map_enter_new and map_input. */
 static void describe_to_us(struct nft_table *table, const struct nat_plan *plan)
 {
 	struct nft_chain *chain = nft_add_chain(table, "map_to_us", "first packets to our address",
@@ -144,6 +145,11 @@ static void describe_arrive(struct nft_table *table, const struct nat_plan *plan
 	is_ipv4(rule);
 	load_saddr(rule, 0);
 	nft_lookup(rule, "map_martians", 0);
+	drop_counted(rule, "inbound");
+	rule = nft_add_rule(chain, "nor our own, even with accept_local");
+	is_ipv4(rule);
+	load_saddr(rule, 0);
+	cmp_address(rule, NFT_CMP_EQ, 0, plan->address.addr);
 	drop_counted(rule, "inbound");
 	if (!portset_is_whole(&plan->ports)) {
 		drop_foreign(chain, &plan->ports, L4_DPORT, IPPROTO_TCP, "inbound",

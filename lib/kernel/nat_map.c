@@ -191,6 +191,13 @@ static void describe_entrances(struct nft_table *table, const struct nat_plan *p
 	load_daddr(rule, 0);
 	cmp_address(rule, NFT_CMP_EQ, 0, plan->address.addr);
 	nft_goto(rule, "map_to_us");
+	/* Without this it would get a port of ours and go back into the tunnel, or reach a service
+	 * that listens on an address of the LAN. */
+	rule = nft_add_rule(nft_find_chain(table, "prerouting_nat"),
+			    "from the tunnel to an address that is not ours");
+	coming_by(rule, plan->tunnel);
+	is_ipv4(rule);
+	drop_counted(rule, "inbound");
 	if (!portset_is_whole(&plan->ports))
 		reject_unmappable(table, plan);
 

@@ -131,6 +131,11 @@ static void describe_to_us(struct nft_table *table, const struct nat_plan *plan)
 	is_ipv4(rule);
 	coming_by(rule, plan->tunnel);
 	nft_goto(rule, "map_arrive");
+	if (plan->pppoe.enabled) {
+		rule = nft_add_rule(chain, "the other line is not inside");
+		coming_by(rule, plan->pppoe.interface);
+		drop_counted(rule, "inbound");
+	}
 	rule = nft_add_rule(chain, NULL);
 	is_ipv4(rule);
 	nft_goto(rule, "map_hairpin");

@@ -225,7 +225,8 @@ void nat_map_describe(struct nft_table *table, const struct nat_plan *plan, uint
 	nft_add_counter(table, "refused",
 			"new connections without a free port, or over host_limit");
 	nft_add_counter(table, "unmappable", "packets of protocols without ports");
-	nft_add_counter(table, "inbound", "packets from the tunnel that nobody asked for");
+	nft_add_counter(table, "inbound",
+			"packets from outside to the shared address that nobody asked for");
 	nft_add_counter(table, "leaks", "packets kept from leaving with a foreign source");
 	describe_identity(table, plan);
 	describe_martians(table);

@@ -460,6 +460,23 @@ static void hairpin(struct nft_chain *chain, struct in_addr address)
 	nft_goto(rule, "pppoe_arrive");
 }
 
+/* The packet has its line's mark already, so the question is answered as it will be for the
+ * answers: LAN addresses lie elsewhere, everything that is not in the main table lies here.
+ * rp_filter, which is loose (plan.c), takes a LAN address from anywhere. */
+static void drop_spoofed(struct nft_table *table, const struct nat_plan_pppoe *pppoe)
+{
+	struct nft_rule *rule = nft_add_rule(nft_find_chain(table, "prerouting_nat"),
+					     "its answer would leave by another interface");
+
+	nft_add_counter(table, "pppoe_spoofed",
+			"new connections from the PPPoE line with a source that is not there");
+	coming_by(rule, pppoe->interface);
+	is_ipv4(rule);
+	nft_fib_back_oifname(rule, 0);
+	nft_cmp(rule, NFT_CMP_NEQ, 0, pppoe->interface, IFNAMSIZ);
+	drop_counted(rule, "pppoe_spoofed");
+}
+
 static void describe_forwards(struct nft_table *table, const struct nat_plan_pppoe *pppoe)
 {
 	struct nft_chain *arrive = nft_add_chain(
@@ -470,6 +487,7 @@ static void describe_forwards(struct nft_table *table, const struct nat_plan_ppp
 			 "forwards of the PPPoE line: protocol . port : LAN host . port",
 			 pppoe->forwards, pppoe->forward_count);
 	nat_forwards_rules(arrive, "pppoe_forward", pppoe->forwards, pppoe->forward_count);
+	drop_spoofed(table, pppoe);
 	rule = nft_add_rule(nft_find_chain(table, "prerouting_nat"), NULL);
 	coming_by(rule, pppoe->interface);
 	is_ipv4(rule);

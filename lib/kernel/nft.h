@@ -101,6 +101,8 @@ void nft_numgen(struct nft_rule *rule, bool random, uint32_t modulus, uint32_t o
 		unsigned int to);
 void nft_fib_oifname(struct nft_rule *rule,
 		     unsigned int to); /* of the destination, with its mark */
+/* fib saddr . mark oifname: the interface that answers would leave by, "" without a route */
+void nft_fib_back_oifname(struct nft_rule *rule, unsigned int to);
 /* fib saddr . oif type != local: not an address of the interface that the packet leaves by */
 void nft_fib_foreign_source(struct nft_rule *rule);
 void nft_immediate(struct nft_rule *rule, const void *data, uint32_t length, unsigned int to);

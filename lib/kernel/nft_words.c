@@ -121,6 +121,15 @@ void nft_fib_oifname(struct nft_rule *rule, unsigned int to)
 	put_u32(expr, NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_DADDR | NFTA_FIB_F_MARK);
 }
 
+void nft_fib_back_oifname(struct nft_rule *rule, unsigned int to)
+{
+	struct nftnl_expr *expr = expression(rule, "fib");
+
+	put_u32(expr, NFTNL_EXPR_FIB_DREG, word_register(to));
+	put_u32(expr, NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_OIFNAME);
+	put_u32(expr, NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_SADDR | NFTA_FIB_F_MARK);
+}
+
 void nft_fib_foreign_source(struct nft_rule *rule)
 {
 	struct nftnl_expr *expr = expression(rule, "fib");

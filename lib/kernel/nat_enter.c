@@ -98,7 +98,9 @@ static void describe_input(struct nft_table *table, const struct nat_plan *plan)
 
 /* ---- first packets to the shared address -------------------------------------------------- */
 
-/* udp dport . ip saddr map @map_contacted, with the connection noted as any other */
+/* udp dport . ip saddr map @map_contacted, with the connection noted as any other. No more than
+ * VISITS_MAX at a time to one port: a peer that sends from all of its ports could fill what all LAN
+ * hosts share, the set of living connections and conntrack's own table. */
 static void dnat_learnt(struct nft_chain *chain, const struct nat_plan *plan, const char *map,
 			bool by_source, bool note, const char *comment)
 {
@@ -110,6 +112,8 @@ static void dnat_learnt(struct nft_chain *chain, const struct nat_plan *plan, co
 	if (by_source)
 		load_saddr(rule, 9);
 	nft_map(rule, map, 8, 12);
+	if (note)
+		nft_learn_connection(rule, "map_visited", 8, VISITS_MAX);
 	if (note && !portset_is_whole(&plan->ports)) {
 		load_saddr(rule, CONNECTION);
 		load_l4(rule, L4_SPORT, CONNECTION + 1);

@@ -82,6 +82,14 @@ static void describe_filtering_sets(struct nft_table *table)
 			.size = LEARNT_MAX,
 			.timeout = OWNER_SECONDS,
 		});
+	nft_add_set(table,
+		    &(struct nft_set_spec){
+			    .name = "map_visited",
+			    .comment = "our UDP ports with living connections that others began",
+			    .key = {NFT_TYPE_SERVICE},
+			    .learnt = true,
+			    .size = LEARNT_MAX,
+		    });
 }
 
 static void add_range(struct nft_set *set, uint32_t network, unsigned int length)

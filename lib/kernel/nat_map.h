@@ -6,6 +6,8 @@
 
 /* Elements of a learnt set; one is some 150 octets. */
 #define LEARNT_MAX 65536u
+/* Living connections that others have begun to one port that a LAN host uses. */
+#define VISITS_MAX 4096u
 /* An endpoint keeps its port for so long after it was last answered. */
 #define OWNER_SECONDS 3600u
 /* nf_conntrack_proto_tcp.c tcp_timeouts: TIME_WAIT */

@@ -21,6 +21,19 @@ static void clamp_entering(struct nft_chain *chain, const struct nat_plan *plan)
 	clamp_mss(rule, plan);
 }
 
+/* ct direction reply update @map_udp_owner { ct original ip saddr . ct original proto-src :
+ * ct reply proto-dst } */
+static void keep_owner(struct nft_chain *chain, const struct nat_kind *kind, const char *comment)
+{
+	struct nft_rule *rule = nft_add_rule(chain, comment);
+
+	is_protocol(rule, kind->protocol);
+	ct_direction(rule, IP_CT_DIR_REPLY);
+	load_inside(rule, IP_CT_DIR_ORIGINAL, ENDPOINT);
+	nft_ct(rule, NFT_CT_PROTO_DST, IP_CT_DIR_REPLY, 4);
+	nft_learn(rule, kind->owner, NFT_LEARN_UPDATE, ENDPOINT, 4, 0);
+}
+
 static void describe_enter(struct nft_table *table, const struct nat_plan *plan)
 {
 	struct nft_chain *fresh, *chain;
@@ -49,14 +62,10 @@ static void describe_enter(struct nft_table *table, const struct nat_plan *plan)
 	nft_ct(rule, NFT_CT_PROTO_DST, IP_CT_DIR_REPLY, 4);
 	load_inside(rule, IP_CT_DIR_ORIGINAL, 8);
 	nft_learn(rule, "map_answered", NFT_LEARN_UPDATE, 4, 8, 0);
-	if (!portset_is_whole(&plan->ports)) {
-		rule = nft_add_rule(chain, "and keeps its port for longer");
-		is_protocol(rule, IPPROTO_UDP);
-		ct_direction(rule, IP_CT_DIR_REPLY);
-		load_inside(rule, IP_CT_DIR_ORIGINAL, ENDPOINT);
-		nft_ct(rule, NFT_CT_PROTO_DST, IP_CT_DIR_REPLY, 4);
-		nft_learn(rule, nat_udp.owner, NFT_LEARN_UPDATE, ENDPOINT, 4, 0);
-	}
+	if (portset_is_whole(&plan->ports))
+		return;
+	keep_owner(chain, &nat_udp, "and keeps its port for longer");
+	keep_owner(chain, &nat_tcp, NULL);
 }
 
 static void match_services(struct nft_chain *chain, const struct service *services, size_t count)

@@ -8,8 +8,10 @@
 #define LEARNT_MAX 65536u
 /* Living connections that others have begun to one port that a LAN host uses. */
 #define VISITS_MAX 4096u
-/* An endpoint keeps its port for so long after it was last answered. */
+/* An endpoint keeps its port for so long after it was last answered, and for so long when it never
+ * was: scans and floods are forgotten sooner. */
 #define OWNER_SECONDS 3600u
+#define UNANSWERED_MS 300000u
 /* nf_conntrack_proto_tcp.c tcp_timeouts: TIME_WAIT */
 #define TIME_WAIT_MS 121000u
 
@@ -18,8 +20,8 @@
 struct nat_kind {
 	uint8_t protocol;
 	uint32_t own, other; /* offsets of our number and of the other end's */
-	const char *chain, *known;
-	const char *search, *spare; /* search_1, search_16, ... are made from them */
+	const char *chain, *known, *rest;
+	const char *search, *spare, *full; /* search_1, search_16, ... are made from them */
 	const char *owner, *busy, *closing;
 };
 

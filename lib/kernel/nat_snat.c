@@ -20,6 +20,8 @@ const struct nat_kind nat_udp = {
 	.known = "map_udp_known",
 	.search = "map_udp_search",
 	.spare = "map_udp_spare",
+	.rest = "map_udp_rest",
+	.full = "map_udp_full",
 	.owner = "map_udp_owner",
 	.busy = "map_udp_busy",
 };
@@ -32,6 +34,8 @@ const struct nat_kind nat_tcp = {
 	.known = "map_tcp_known",
 	.search = "map_tcp_search",
 	.spare = "map_tcp_spare",
+	.rest = "map_tcp_rest",
+	.full = "map_tcp_full",
 	.owner = "map_tcp_owner",
 	.busy = "map_tcp_busy",
 	.closing = "map_tcp_closing",
@@ -46,6 +50,8 @@ static const struct nat_kind echo = {
 	.known = "map_echo_known",
 	.search = "map_echo_search",
 	.spare = "map_echo_spare",
+	.rest = "map_echo_rest",
+	.full = "map_echo_full",
 	.owner = "map_echo_owner",
 	.busy = "map_echo_busy",
 };
@@ -207,7 +213,16 @@ static void snat_own_port(struct nft_chain *chain, const struct nat_plan *plan,
 /* Part of the pool. */
 struct ports {
 	uint32_t first, count; /* places in the port set */
+	bool unlearnt;         /* the map of owners is full */
 };
+
+/* numgen inc mod 1008 map @map_pool */
+static void load_next_port(struct nft_rule *rule, struct ports ports)
+{
+	nft_numgen(rule, false, ports.count, ports.first, OWN_PORT);
+	nft_map(rule, "map_pool", OWN_PORT, OWN_PORT);
+	nft_known_length(rule, OWN_PORT, OWN_ADDR);
+}
 
 /* The next port in turn, if it is free for this destination. An endpoint that has a port already
  * keeps it in the map of owners: `add` leaves what is there. */
@@ -216,12 +231,12 @@ static void snat_next_port(struct nft_chain *chain, const struct nat_plan *plan,
 {
 	struct nft_rule *rule = nft_add_rule(chain, comment);
 
-	load_endpoint(rule, kind);
-	nft_numgen(rule, false, ports.count, ports.first, OWN_PORT);
-	nft_map(rule, "map_pool", OWN_PORT, OWN_PORT);
-	nft_known_length(rule, OWN_PORT, OWN_ADDR);
+	if (!ports.unlearnt)
+		load_endpoint(rule, kind);
+	load_next_port(rule, ports);
 	is_free(rule, kind);
-	nft_learn(rule, kind->owner, NFT_LEARN_ADD, ENDPOINT, OWN_PORT, 0);
+	if (!ports.unlearnt)
+		nft_learn(rule, kind->owner, NFT_LEARN_ADD, ENDPOINT, OWN_PORT, UNANSWERED_MS);
 	take_port(rule, kind, plan);
 }
 
@@ -265,10 +280,12 @@ static void describe_searches(struct nft_table *table, const struct nat_plan *pl
 	uint32_t count = portset_count(&plan->ports);
 	uint32_t spare = MIN_OF(count, SPARE_PORTS);
 
-	describe_search(table, plan, kind, kind->spare, (struct ports){count - spare, spare},
+	describe_search(table, plan, kind, kind->spare, (struct ports){count - spare, spare, false},
 			"tries the last ports of the pool");
-	describe_search(table, plan, kind, kind->search, (struct ports){0, count},
+	describe_search(table, plan, kind, kind->search, (struct ports){0, count, false},
 			"tries every port of the pool in turn");
+	describe_search(table, plan, kind, kind->full, (struct ports){0, count, true},
+			"the same for endpoints that cannot be kept");
 }
 
 /* When every port looks taken (or a map is full) the connection counts as refused, and nf_nat may
@@ -380,20 +397,46 @@ static void goto_known(struct nft_chain *chain, const struct nat_kind *kind)
 	nft_goto(rule, kind->known);
 }
 
+/* Without room in the map of owners each try would fail at its end: a flood of endpoints would make
+ * every new connection of all the others slow, and leave it to the last resort. */
+static void goto_rest(struct nft_chain *chain, const struct nat_kind *kind, struct ports ports)
+{
+	struct nft_rule *rule =
+		nft_add_rule(chain, "taken: all others in turn, if there is room to keep it");
+
+	load_endpoint(rule, kind);
+	load_next_port(rule, ports);
+	nft_learn(rule, kind->owner, NFT_LEARN_ADD, ENDPOINT, OWN_PORT, UNANSWERED_MS);
+	nft_learn(rule, kind->owner, NFT_LEARN_DELETE, ENDPOINT, OWN_PORT, 0);
+	nft_goto(rule, kind->rest);
+}
+
+static void describe_rest(struct nft_table *table, const struct nat_plan *plan,
+			  const struct nat_kind *kind)
+{
+	struct nft_chain *chain = nft_add_chain(table, kind->rest, "endpoints that will have one",
+						NFT_CHAIN_PLAIN, 0, 0);
+
+	nft_jump(nft_add_rule(chain, NULL), kind->search);
+	end_choice(chain, plan);
+}
+
 static void describe_kind(struct nft_table *table, const struct nat_plan *plan,
 			  const struct nat_kind *kind)
 {
-	struct ports all = {0, portset_count(&plan->ports)};
+	struct ports all = {0, portset_count(&plan->ports), false};
 	struct nft_chain *chain;
 
 	describe_learnt(table, kind);
 	describe_searches(table, plan, kind);
 	describe_known(table, plan, kind);
+	describe_rest(table, plan, kind);
 	chain = nft_add_chain(table, kind->chain, "which port a connection gets", NFT_CHAIN_PLAIN,
 			      0, 0);
 	goto_known(chain, kind);
 	snat_next_port(chain, plan, kind, all, "a new endpoint gets the next port in turn");
-	nft_jump(nft_add_rule(chain, "taken: all others in turn"), kind->search);
+	goto_rest(chain, kind, all);
+	nft_jump(nft_add_rule(chain, "as many endpoints as can be kept"), kind->full);
 	end_choice(chain, plan);
 }
 

@@ -305,7 +305,21 @@ static void snat_last_resort(struct nft_chain *chain, const struct nat_plan *pla
 	nft_snat(rule, OWN_ADDR, 4, 5, false);
 }
 
-static void describe_limit_sets(struct nft_table *table)
+/* An element keeps the limit that it was made with, so another limit is another set, which begins
+ * to count anew: otherwise it would not hold for a host before all its connections have ended. */
+struct limit_name {
+	char text[32];
+};
+
+static struct limit_name limit_name(const struct nat_plan *plan)
+{
+	struct limit_name name;
+
+	snprintf(name.text, sizeof(name.text), "map_host_limit_%u", plan->host_limit);
+	return name;
+}
+
+static void describe_limit_sets(struct nft_table *table, const struct nat_plan *plan)
 {
 	nft_add_set(table,
 		    &(struct nft_set_spec){
@@ -318,7 +332,7 @@ static void describe_limit_sets(struct nft_table *table)
 	nft_add_set(
 		table,
 		&(struct nft_set_spec){
-			.name = "map_host_limit",
+			.name = limit_name(plan).text,
 			.comment = "ports of each LAN host, as first connections of its endpoints",
 			.key = {NFT_TYPE_IPV4},
 			.learnt = true,
@@ -337,35 +351,66 @@ static void load_limited(struct nft_rule *rule, const struct nat_kind *kind)
 
 /* One endpoint with many connections holds one port. So a connection counts against its host only
  * when its endpoint has no other, and ends to count with itself: an endpoint that then goes on with
- * others is not counted until these have ended, too. */
-static void limit_host(struct nft_table *table, struct nft_chain *snat, const struct nat_plan *plan)
+ * others is not counted until these have ended, too.
+ *
+ * What is refused leaves no element behind, not even one that waits to be swept: a flood would fill
+ * the set of endpoints with them, for all hosts. And what cannot be noted is refused. */
+static void limit_first(struct nft_chain *chain, const struct nat_plan *plan,
+			const struct nat_kind *kind)
 {
-	struct nft_chain *fresh =
-		nft_add_chain(table, "map_host_new",
-			      "an endpoint of a host that holds as many ports as it may "
-			      "gets none",
-			      NFT_CHAIN_PLAIN, 0, 0);
-	struct nft_rule *rule;
+	struct nft_rule *rule = nft_add_rule(chain, NULL);
 
-	describe_limit_sets(table);
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		rule = nft_add_rule(snat, i ? NULL : "the only connection of its endpoint");
-		load_limited(rule, kinds[i]);
-		nft_learn_connection(rule, "map_host_live", 0, 1);
-		nft_goto(rule, "map_host_new");
-	}
-	nft_goto(nft_add_rule(snat, NULL), "map_port");
+	load_limited(rule, kind);
+	nft_learn_connection(rule, limit_name(plan).text, 0, plan->host_limit);
+	nft_learn_connection(rule, "map_host_live", 0, 1); /* its element keeps the number */
+	nft_goto(rule, "map_port");
+}
 
-	rule = nft_add_rule(fresh, NULL);
+/* Its element is still there, without a living connection. */
+static void limit_again(struct nft_chain *chain, const struct nat_plan *plan)
+{
+	struct nft_rule *rule = nft_add_rule(chain, NULL);
+
 	load_saddr(rule, 0);
-	nft_learn_connection(rule, "map_host_limit", 0, plan->host_limit);
+	nft_learn_connection(rule, limit_name(plan).text, 0, plan->host_limit);
 	nft_goto(rule, "map_port");
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		rule = nft_add_rule(fresh, i ? NULL : "what is refused does not live");
+		rule = nft_add_rule(chain, i ? NULL : "what is refused does not live");
 		load_limited(rule, kinds[i]);
 		nft_learn(rule, "map_host_live", NFT_LEARN_DELETE, 0, NFT_NO_DATA, 0);
 	}
-	drop_counted(nft_add_rule(fresh, NULL), "refused");
+}
+
+static void limit_host(struct nft_table *table, struct nft_chain *snat, const struct nat_plan *plan)
+{
+	static const char why[] =
+		"an endpoint of a host that holds as many ports as it may gets none";
+	struct nft_chain *first =
+		nft_add_chain(table, "map_host_first", why, NFT_CHAIN_PLAIN, 0, 0);
+	struct nft_chain *again =
+		nft_add_chain(table, "map_host_again", why, NFT_CHAIN_PLAIN, 0, 0);
+	struct nft_rule *rule;
+
+	describe_limit_sets(table, plan);
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		rule = nft_add_rule(snat, i ? NULL : "an endpoint without connections");
+		load_limited(rule, kinds[i]);
+		nft_lookup_absent(rule, "map_host_live", 0);
+		nft_goto(rule, "map_host_first");
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		rule = nft_add_rule(snat, i ? NULL : "whose connections have all ended");
+		load_limited(rule, kinds[i]);
+		nft_learn_connection(rule, "map_host_live", 0, 1);
+		nft_goto(rule, "map_host_again");
+	}
+	nft_goto(nft_add_rule(snat, NULL), "map_port");
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		limit_first(first, plan, kinds[i]);
+	limit_again(again, plan);
+	drop_counted(nft_add_rule(first, NULL), "refused");
+	drop_counted(nft_add_rule(again, NULL), "refused");
 }
 
 static void end_choice(struct nft_chain *chain, const struct nat_plan *plan)

@@ -21,4 +21,5 @@ for test in address apply policy route sysctl tunnel watch; do
   esac
 done
 tap netns_nat python3 -B "$lab/../netns/test_nat.py" $tests/nat_driver
+tap netns_attack python3 -B "$lab/../netns/test_attack.py" $tests/nat_driver "$(command -v maped)"
 tap netns_nat_daemon python3 -B "$lab/../netns/test_nat_daemon.py" $tests/nat_driver "$(command -v maped)"

@@ -146,10 +146,11 @@ class DaemonVerbs:
     LINES = {}  # name: prefix, shared address, shape
     TUNNEL = ""
     LAN_DEVICES = '"lan0"'
+    MORE = ""  # sections that the driver has no words for
 
     def write_config(self):
         wan = f'interface = "wan0"; prefix = "{self.LINES[self.line][0]}";'
-        self.daemon.write(configuration(wan, self.LAN_DEVICES, self.TUNNEL, self.words))
+        self.daemon.write(configuration(wan, self.LAN_DEVICES, self.TUNNEL, self.words) + self.MORE)
 
     def sync(self, *words):
         self.words = words
@@ -187,7 +188,7 @@ class DaemonLab(DaemonVerbs, Lab):
     SHAPES = {1008: LINES["ocn"][2]}
 
     def __init__(self, driver, program):
-        self.words, self.line = (), "ocn"
+        self.words, self.line, self.daemon = (), "ocn", None
         super().__init__(driver)
         self.daemon = Daemon(program, ("ip", "netns", "exec", self.ns))
         try:
@@ -208,5 +209,6 @@ class DaemonLab(DaemonVerbs, Lab):
         self.daemon.start()
 
     def remove(self):
-        self.daemon.stop()
+        if self.daemon:
+            self.daemon.stop()
         super().remove()

@@ -6,6 +6,7 @@ a test says what is on the wire and nothing else happens. The tunnel is a veth (
 "existing"). A packet put on a wire has been forwarded when the call returns.
 """
 
+import contextlib
 import ctypes
 import os
 import random
@@ -119,7 +120,7 @@ class Packet:
         self.sport = self.dport = self.flags = self.mss = None
         if self.offset == 0 and self.protocol in (TCP, UDP) and len(self.body) >= 8:
             self.sport, self.dport = struct.unpack("!HH", self.body[:4])
-        if self.protocol == TCP and self.offset == 0:
+        if self.protocol == TCP and self.offset == 0 and len(self.body) >= 20:  # not all of it inside an ICMP error
             self.flags = self.body[13]
             if self.body[12] >> 4 > 5 and self.body[20] == 2:
                 self.mss = struct.unpack("!H", self.body[22:24])[0]
@@ -135,24 +136,31 @@ class Packet:
                 f"protocol {self.protocol} flags {self.flags}")
 
 
+@contextlib.contextmanager
+def in_namespace(name):
+    """What is opened meanwhile belongs to that namespace."""
+    own = os.open("/proc/self/ns/net", os.O_RDONLY)
+    there = os.open(f"/run/netns/{name}", os.O_RDONLY)
+    try:
+        if libc.setns(there, CLONE_NEWNET) < 0:
+            raise CannotRun("setns: " + os.strerror(ctypes.get_errno()))
+        yield
+    finally:
+        libc.setns(own, CLONE_NEWNET)
+        os.close(own)
+        os.close(there)
+
+
 class Wire:
     """One end of a veth: writes and reads packets, as all the hosts behind it."""
 
     def __init__(self, namespace, interface, router_mac):
-        own = os.open("/proc/self/ns/net", os.O_RDONLY)
-        there = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
-        try:
-            if libc.setns(there, CLONE_NEWNET) < 0:
-                raise CannotRun("setns: " + os.strerror(ctypes.get_errno()))
+        with in_namespace(namespace):
             self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
             self.socket.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
             self.socket.bind((interface, 3))
             self.socket.setblocking(False)
             self.mac = self.socket.getsockname()[4]
-        finally:
-            libc.setns(own, CLONE_NEWNET)
-            os.close(own)
-            os.close(there)
         self.router_mac = router_mac
 
     def put(self, packet, ethertype=0x0800):
@@ -178,6 +186,7 @@ class Wire:
 class Lab:
     ADDRESS = "198.51.100.52"
     LAN = "192.168.2."
+    NAME = "natlab"
     SHAPES = {1008: "6/6/41", 240: "4/8/41"}  # OCN, v6plus
     hops_inwards = 0  # routers between the Internet's wire and ours
 
@@ -185,7 +194,7 @@ class Lab:
         if os.geteuid() != 0:
             raise CannotRun("needs root")
         self.driver = os.path.abspath(driver)
-        self.name = f"natlab{os.getpid()}"
+        self.name = f"{self.NAME}{os.getpid()}"
         self.names = [f"{self.name}{part}" for part in ("lan", "rtr", "wan")]
         self.lan_ns, self.ns, self.wan_ns = self.names
         self.ports = ports

@@ -186,6 +186,18 @@ def host_limit_counts_ports(lab):
     require(lab.out(udp(HOST, 8001, SERVER, 53)) == [], "and another")
 
 
+def host_limit_changes(lab):
+    """Another limit holds at once for what comes, also for a host whose flows go on."""
+    lab.fresh("host_limit=5")
+    for limit, first in ((5, 5000), (20, 6000), (8, 7000)):
+        lab.sync(f"host_limit={limit}")
+        got = sum(len(lab.out(udp(HOST, first + n, SERVER, 53))) for n in range(30))
+        require(got == limit, f"limited to {limit}, {got} flows get out")
+        require(lab.sync(f"host_limit={limit}") == ["same", "0"], "the same limit is a change")
+    lab.sync()
+    require(len(lab.out(udp(HOST, 8000, SERVER, 53))) == 1, "still limited")
+
+
 def whole_address(lab):
     lab.fresh(shape="0/0/0")
     out = lab.out(udp(HOST, 7777, SERVER, 53))
@@ -711,7 +723,7 @@ TESTS += [
     independent("udp", 16, 20, 1008, True), independent("udp", 60, 20, 1008, True),
     independent("udp", 100, 40, 240, True), independent("tcp", 100, 40, 240, True),
     independent("udp", 250, 20, 240, False, 180), independent("udp", 300, 20, 240, False, 100),
-    host_limit, host_limit_counts_ports, whole_address,
+    host_limit, host_limit_counts_ports, host_limit_changes, whole_address,
     filtering("adf", True, True, False), filtering("eif", True, True, True),
     filtering("apdf", True, False, False), filtering_of_hosts, filtering_stays_open,
     closed_after_timeout, hairpin, forward, forwarded_ports_are_not_given_out,

@@ -251,6 +251,7 @@ static void every_port_is_tried(void **state)
 		{{0, 16, 9}, "map_tcp_search", "map_tcp_search_1", 1},
 		{{6, 6, 0x29}, "map_udp_spare", "map_udp_spare_1", 16},
 		{{0, 16, 9}, "map_tcp_spare", "map_tcp_spare_1", 1},
+		{{6, 6, 0x29}, "map_udp_full", "map_udp_full_256", 4},
 	};
 
 	(void)state;
@@ -266,6 +267,44 @@ static void every_port_is_tried(void **state)
 			found++;
 		assert_int_equal(found, all[i].jumps);
 		text_done(&rules.text);
+	}
+}
+
+static void an_endpoint_without_room_is_not_learnt(void **state)
+{
+	struct nat_plan plan = plan_of(OCN);
+
+	(void)state;
+	assert_chain(&plan, "map_udp_search_1", "add reg_key 1 set map_udp_owner sreg_data 14",
+		     true);
+	assert_chain(&plan, "map_udp_full_1", "map_udp_owner", false);
+	assert_chain(&plan, "map_udp_full_1", "add reg_key 2 set map_udp_busy", true);
+	assert_chain(&plan, "map_udp", "delete reg_key 1 set map_udp_owner", true);
+}
+
+/* A set for each limit: elements keep the limit that they were made with. */
+static void a_limit_has_a_set_of_its_own(void **state)
+{
+	struct nat_plan plan = plan_of(OCN);
+
+	(void)state;
+	plan.host_limit = 20;
+	assert_chain(&plan, "map_host_first", "set map_host_limit_20", true);
+	assert_chain(&plan, "map_snat", "lookup reg 1 set map_host_live 0x1 \n", true);
+	plan.host_limit = 30;
+	assert_chain(&plan, "map_host_first", "set map_host_limit_20", false);
+	assert_chain(&plan, "map_host_first", "set map_host_limit_30", true);
+}
+
+static void first_packets_to_another_address(void **state)
+{
+	struct nat_plan plan = plan_of(OCN);
+
+	(void)state;
+	for (int whole = 0; whole < 2; whole++) {
+		assert_chain(&plan, "prerouting_nat",
+			     "objref type 1 name inbound \nimmediate reg 0 drop", true);
+		plan.ports = (struct portset){0, 0, 0};
 	}
 }
 
@@ -333,6 +372,9 @@ int main(void)
 		cmocka_unit_test(forwards_leave_the_pool),
 		cmocka_unit_test(the_way_of_an_endpoint),
 		cmocka_unit_test(every_port_is_tried),
+		cmocka_unit_test(an_endpoint_without_room_is_not_learnt),
+		cmocka_unit_test(a_limit_has_a_set_of_its_own),
+		cmocka_unit_test(first_packets_to_another_address),
 		cmocka_unit_test(whole_address),
 		cmocka_unit_test(mss_follows_the_mtu),
 		cmocka_unit_test(filtering_modes),

@@ -271,8 +271,9 @@ def connections_of_before_stay(lines):
 def first_arrival(lines, source, line, since, timeout=3.0):
     """Seconds after since until a new flow of source goes by line."""
     while time.monotonic() - since < timeout:
-        if lines.udp(source, 9001, timeout=0.03) == line:
-            return time.monotonic() - since
+        with contextlib.closing(lines.open(lines.lan, UDP, source)) as sender:  # while the other line answers, there are many
+            if lines.udp(source, 9001, timeout=0.03, sender=sender) == line:
+                return time.monotonic() - since
     return None
 
 

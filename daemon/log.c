@@ -19,7 +19,7 @@ struct log {
 };
 
 /* $JOURNAL_STREAM names the device and inode of the socket that systemd put on our standard error
- * (systemd.exec(5)); only then does the journal see what we say there. */
+ * (man 5 systemd.exec); only then does the journal see what we say there. */
 static bool stderr_is_journal(void)
 {
 	const char *stream = getenv("JOURNAL_STREAM");

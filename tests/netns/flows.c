@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Times a router in a network namespace, for tests/bench-nat:
+ * Compares two routers in network namespaces, for tests/bench-nat:
  *
- *   flows LAN-NAMESPACE WAN-NAMESPACE LAN-MAC WAN-MAC (new|known|established) (tcp|udp) COUNT
+ *   flows (new|known|established) (tcp|udp) COUNT ROUTER ROUTER
+ *   ROUTER: LAN-NAMESPACE WAN-NAMESPACE LAN-MAC WAN-MAC
  *
  * new: each packet begins a connection of an endpoint that was never seen. known: of one of 100
  * endpoints to a destination that was never seen. established: packets of one connection, both
  * ways. Both ends are veths named "wire"; the MAC addresses are the router's. A packet is forwarded
- * while it is being sent, so the time of sending is the time of forwarding. Prints nanoseconds a
- * packet: the tenth part of the batches was faster. established prints two numbers, out and in.
+ * while it is being sent, so the time of sending is the time of forwarding. The routers take turns,
+ * a batch each, so that what else the machine does slows both. Prints a line - established: one
+ * for out, one for in - of three numbers: nanoseconds a packet of either router (the tenth part of
+ * the batches was faster), and the median of the batches' ratios, the second router's time to the
+ * first's, in thousandths.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -28,16 +32,22 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BATCH     64u
-#define FRAME_MAX 128u
-#define LAN_FIRST 0xc0a8020au /* 192.168.2.10 */
-#define FAR_FIRST 0xcb007101u /* 203.0.113.1 */
-#define FLAG_SYN  2
-#define FLAG_ACK  16
+#define ROUTERS    2u
+#define BATCH      64u
+#define FRAME_MAX  128u
+#define LAN_FIRST  0xc0a8020au /* 192.168.2.10 */
+#define FAR_FIRST  0xcb007101u /* 203.0.113.1 */
+#define FLAG_SYN   2
+#define FLAG_ACK   16
+#define MSS_OPTION 0x020405b4u /* as every SYN has: 1460 (RFC 9293) */
 
 struct wire {
 	int fd;
 	uint8_t own[6], router[6];
+};
+
+struct router {
+	struct wire lan, wan;
 };
 
 struct flow {
@@ -132,7 +142,8 @@ static size_t write_frame(uint8_t *frame, const struct wire *wire, const struct 
 			  uint8_t flags, uint32_t seq, uint32_t ack)
 {
 	uint8_t *ip = frame + 14, *l4 = ip + 20;
-	size_t length = protocol == IPPROTO_TCP ? 20 : 8 + 16;
+	size_t options = flags & FLAG_SYN ? 4 : 0;
+	size_t length = protocol == IPPROTO_TCP ? 20 + options : 8 + 16;
 
 	memset(frame, 0, FRAME_MAX);
 	memcpy(frame, wire->router, 6);
@@ -150,9 +161,11 @@ static size_t write_frame(uint8_t *frame, const struct wire *wire, const struct 
 	if (protocol == IPPROTO_TCP) {
 		put32(l4 + 4, seq);
 		put32(l4 + 8, ack);
-		l4[12] = 0x50;
+		l4[12] = (uint8_t)((20 + options) / 4 << 4);
 		l4[13] = flags;
 		put16(l4 + 14, 0xffff);
+		if (options)
+			put32(l4 + 20, MSS_OPTION);
 	} else {
 		put16(l4 + 4, (uint16_t)length);
 	}
@@ -204,11 +217,48 @@ static int compare_times(const void *a, const void *b)
 	return (*one > *other) - (*one < *other);
 }
 
-static uint64_t typical(uint64_t *times, size_t count)
+static uint64_t at_part(uint64_t *values, size_t count, size_t part)
 {
-	qsort(times, count, sizeof(*times), compare_times);
-	return times[count / 10];
+	qsort(values, count, sizeof(*values), compare_times);
+	return values[count / part];
 }
+
+/* Two batches of frames of the same flows. */
+struct turn {
+	void (*prepare)(const struct turn *turn, unsigned int router, unsigned int batch);
+	const struct wire *wires[ROUTERS];
+	const struct flow *flow[ROUTERS]; /* established */
+	uint32_t ack;
+	bool known;
+};
+
+static void compare(const struct turn *turn, unsigned int batches)
+{
+	uint64_t *times[ROUTERS], *ratios = calloc(batches, sizeof(*ratios));
+
+	for (unsigned int r = 0; r < ROUTERS; r++)
+		times[r] = calloc(batches, sizeof(*times[r]));
+	if (!ratios || !times[0] || !times[1])
+		die("calloc");
+	for (unsigned int n = 0; n < batches; n++) {
+		for (unsigned int i = 0; i < ROUTERS; i++) {
+			unsigned int r = (n + i) % ROUTERS; /* neither is always the first */
+
+			turn->prepare(turn, r, n);
+			times[r][n] = send_batch(turn->wires[r]);
+		}
+		ratios[n] = times[1][n] * 1000 / times[0][n];
+	}
+	printf("%llu %llu %llu\n", (unsigned long long)at_part(times[0], batches, 10),
+	       (unsigned long long)at_part(times[1], batches, 10),
+	       (unsigned long long)at_part(ratios, batches, 2));
+	free(ratios);
+	free(times[0]);
+	free(times[1]);
+}
+
+/* ---- first packets -----------------------------------------------------------------------------
+ */
 
 static struct flow new_flow(unsigned int n, bool known)
 {
@@ -225,28 +275,25 @@ static struct flow new_flow(unsigned int n, bool known)
 	return flow;
 }
 
-static uint64_t time_new(const struct wire *lan, unsigned int count, bool known)
+static void prepare_new(const struct turn *turn, unsigned int router, unsigned int batch)
 {
-	uint64_t *times = calloc(count / BATCH + 1, sizeof(*times)), result;
-	unsigned int batches = 0;
+	for (unsigned int i = 0; i < BATCH; i++) {
+		struct flow flow = new_flow(batch * BATCH + i, turn->known);
 
-	if (!times)
-		die("calloc");
-	for (unsigned int n = 0; n + BATCH <= count; n += BATCH) {
-		for (unsigned int i = 0; i < BATCH; i++) {
-			struct flow flow = new_flow(n + i, known);
-
-			fill(i, write_frame(frames[i], lan, &flow, FLAG_SYN, 1, 0));
-		}
-		times[batches++] = send_batch(lan);
+		fill(i, write_frame(frames[i], turn->wires[router], &flow, FLAG_SYN, 1, 0));
 	}
-	result = typical(times, batches);
-	free(times);
-	return result;
 }
 
-/* ---- one connection, both ways
- * ------------------------------------------------------------------- */
+/* ---- one connection, both ways -----------------------------------------------------------------
+ */
+
+static void prepare_established(const struct turn *turn, unsigned int router, unsigned int batch)
+{
+	(void)batch;
+	for (unsigned int i = 0; i < BATCH; i++)
+		fill(i, write_frame(frames[i], turn->wires[router], turn->flow[router], FLAG_ACK, 2,
+				    turn->ack));
+}
 
 static void send_one(const struct wire *wire, const struct flow *flow, uint8_t flags, uint32_t seq,
 		     uint32_t ack)
@@ -270,68 +317,67 @@ static struct flow far_flow(const struct wire *wan)
 	return (struct flow){get32(ip + 16), get32(ip + 12), get16(l4 + 2), get16(l4)};
 }
 
-static uint64_t time_packets(const struct wire *wire, const struct flow *flow, unsigned int count,
-			     uint32_t ack)
+static void time_established(const struct router routers[ROUTERS], unsigned int count)
 {
-	uint64_t *times = calloc(count / BATCH + 1, sizeof(*times)), result;
-	unsigned int batches = 0;
+	const struct flow out = {LAN_FIRST, FAR_FIRST, 40000, 7000};
+	struct flow in[ROUTERS];
+	struct turn turn = {.prepare = prepare_established, .ack = 2};
 
-	if (!times)
-		die("calloc");
-	for (unsigned int i = 0; i < BATCH; i++)
-		fill(i, write_frame(frames[i], wire, flow, FLAG_ACK, 2, ack));
-	for (unsigned int n = 0; n + BATCH <= count; n += BATCH)
-		times[batches++] = send_batch(wire);
-	result = typical(times, batches);
-	free(times);
-	return result;
-}
-
-static void time_established(const struct wire *lan, const struct wire *wan, unsigned int count)
-{
-	struct flow out = {LAN_FIRST, FAR_FIRST, 40000, 7000}, in;
-	unsigned long long there, back;
-
-	listen_wire(wan, true);
-	send_one(lan, &out, FLAG_SYN, 1, 0);
-	in = far_flow(wan);
-	send_one(wan, &in, FLAG_SYN | FLAG_ACK, 1, 2);
-	send_one(lan, &out, FLAG_ACK, 2, 2);
-	if (protocol == IPPROTO_UDP) {
+	for (unsigned int r = 0; r < ROUTERS; r++) {
+		listen_wire(&routers[r].wan, true);
+		send_one(&routers[r].lan, &out, FLAG_SYN, 1, 0);
+		in[r] = far_flow(&routers[r].wan);
+		send_one(&routers[r].wan, &in[r], FLAG_SYN | FLAG_ACK, 1, 2);
+		send_one(&routers[r].lan, &out, FLAG_ACK, 2, 2);
+	}
+	if (protocol == IPPROTO_UDP)
 		/* nf_conntrack_proto_udp.c: a stream is one that still goes both ways after 2 s */
 		usleep(2200000);
-		send_one(lan, &out, 0, 0, 0);
-		send_one(wan, &in, 0, 0, 0);
+	for (unsigned int r = 0; r < ROUTERS; r++) {
+		if (protocol == IPPROTO_UDP) {
+			send_one(&routers[r].lan, &out, 0, 0, 0);
+			send_one(&routers[r].wan, &in[r], 0, 0, 0);
+		}
+		listen_wire(&routers[r].wan, false);
+		turn.wires[r] = &routers[r].lan;
+		turn.flow[r] = &out;
 	}
-	listen_wire(wan, false);
-	there = time_packets(lan, &out, count, 2);
-	back = time_packets(wan, &in, count, 2);
-	printf("%llu %llu\n", there, back);
+	compare(&turn, count / BATCH);
+	for (unsigned int r = 0; r < ROUTERS; r++) {
+		turn.wires[r] = &routers[r].wan;
+		turn.flow[r] = &in[r];
+	}
+	compare(&turn, count / BATCH);
 }
 
 int main(int argc, char **argv)
 {
-	struct wire lan, wan;
+	struct router routers[ROUTERS];
 	unsigned int count;
 	cpu_set_t cpus;
 
-	if (argc != 8) {
-		fprintf(stderr,
-			"usage: flows LAN WAN LAN-MAC WAN-MAC new|known|established tcp|udp "
-			"COUNT\n");
+	if (argc != 4 + 4 * ROUTERS) {
+		fprintf(stderr, "usage: flows new|known|established tcp|udp COUNT "
+				"LAN WAN LAN-MAC WAN-MAC LAN WAN LAN-MAC WAN-MAC\n");
 		return 2;
 	}
 	CPU_ZERO(&cpus);
 	CPU_SET(sched_getcpu(), &cpus);
 	sched_setaffinity(0, sizeof(cpus), &cpus);
-	protocol = strcmp(argv[6], "tcp") == 0 ? IPPROTO_TCP : IPPROTO_UDP;
-	count = (unsigned int)atoi(argv[7]);
-	open_wire(argv[1], argv[3], &lan);
-	open_wire(argv[2], argv[4], &wan);
-	if (strcmp(argv[5], "established") == 0)
-		time_established(&lan, &wan, count);
-	else
-		printf("%llu\n",
-		       (unsigned long long)time_new(&lan, count, strcmp(argv[5], "known") == 0));
+	protocol = strcmp(argv[2], "tcp") == 0 ? IPPROTO_TCP : IPPROTO_UDP;
+	count = (unsigned int)atoi(argv[3]);
+	for (unsigned int r = 0; r < ROUTERS; r++) {
+		open_wire(argv[4 + 4 * r], argv[6 + 4 * r], &routers[r].lan);
+		open_wire(argv[5 + 4 * r], argv[7 + 4 * r], &routers[r].wan);
+	}
+	if (strcmp(argv[1], "established") == 0) {
+		time_established(routers, count);
+	} else {
+		struct turn turn = {.prepare = prepare_new,
+				    .wires = {&routers[0].lan, &routers[1].lan},
+				    .known = strcmp(argv[1], "known") == 0};
+
+		compare(&turn, count / BATCH);
+	}
 	return 0;
 }

@@ -135,7 +135,8 @@ static void describe_leave_udp(struct nft_table *table, const struct nat_plan *p
 			      NFT_CHAIN_PLAIN, 0, 0);
 
 	describe_host_filtering(table, chain, plan);
-	learn_filtering(chain, plan->filtering, IP_CT_DIR_ORIGINAL, true);
+	if (plan->host_count) /* else guard_common() has seen to these */
+		learn_filtering(chain, plan->filtering, IP_CT_DIR_ORIGINAL, true);
 	learn_filtering(chain, plan->filtering, IP_CT_DIR_REPLY, true);
 	nft_accept(nft_add_rule(chain, NULL));
 }

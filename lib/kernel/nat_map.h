@@ -6,6 +6,9 @@
 
 /* Elements of a learnt set; one is some 150 octets. */
 #define LEARNT_MAX 65536u
+/* Elements that live as long as a connection: conntrack bounds them (nf_conntrack_max is 262144 at
+ * most, unless somebody has raised it), and a set must not be full before conntrack is. */
+#define LIVING_MAX 1048576u
 /* Living connections that others have begun to one port that a LAN host uses. */
 #define VISITS_MAX 4096u
 /* An endpoint keeps its port for so long after it was last answered, and for so long when it never

@@ -154,7 +154,7 @@ static void describe_learnt(struct nft_table *table, const struct nat_kind *kind
 			    .comment = "living connections: destination . its port . our port",
 			    .key = {NFT_TYPE_IPV4, NFT_TYPE_SERVICE, NFT_TYPE_SERVICE},
 			    .learnt = true,
-			    .size = LEARNT_MAX,
+			    .size = LIVING_MAX,
 		    });
 	if (kind->closing)
 		nft_add_set(table,
@@ -327,7 +327,7 @@ static void describe_limit_sets(struct nft_table *table, const struct nat_plan *
 			    .comment = "LAN endpoints with a living connection: they have a port",
 			    .key = {NFT_TYPE_IPV4, NFT_TYPE_PROTO, NFT_TYPE_SERVICE},
 			    .learnt = true,
-			    .size = LEARNT_MAX,
+			    .size = LIVING_MAX,
 		    });
 	nft_add_set(
 		table,
@@ -336,7 +336,7 @@ static void describe_limit_sets(struct nft_table *table, const struct nat_plan *
 			.comment = "ports of each LAN host, as first connections of its endpoints",
 			.key = {NFT_TYPE_IPV4},
 			.learnt = true,
-			.size = LEARNT_MAX,
+			.size = LIVING_MAX,
 		});
 }
 

@@ -717,11 +717,31 @@ def flood_under_a_limit(lab):
                     held.add((packet.protocol, packet.sport))
         require(len(held) == limit, f"a host limited to {limit} ports has had {len(held)}")
         require(lab.counts()["refused"] == 3 * 65535 - limit, f"refused: {lab.counts()['refused']}")
-        sizes = bounded(lab, "map_host_live", "map_host_limit_50", "map_udp_owner", "map_tcp_owner", "map_udp_busy")
+        sizes = bounded(lab, "map_host_live", "map_host_limit_50", "map_host_place_50", "map_udp_owner", "map_tcp_owner", "map_udp_busy")
         require(sizes["map_host_live"] < 2000, f"what was refused is still there: {sizes}")
         require(lab.out(udp(FLOODER, 1000, BYSTANDING, 9)) == [], "beyond its limit, the host has yet another port")
         lab.inside("conntrack", "-D", "-s", FLOODER, check=False)
         require(len(lab.out(udp(FLOODER, 1000, BYSTANDING, 9))) == 1, "a host has no port after its flows have ended")
+
+
+def limit_and_a_trick(lab):
+    """What an endpoint counts by is its first connection: a host ends all of these, and goes on with others, to one place.
+    There it has the ports of its limit all the same, and the others have the rest."""
+    limit = 50
+    lab.fresh(f"host_limit={limit}")
+    with Patient(lab):
+        for make in (udp, tcp):
+            held = set()
+            for start in range(10000, 10400, 40):
+                for port in range(start, start + 40):
+                    lab.out(make(FLOODER, port, SECOND, 9))
+                    held |= {p.sport for p in lab.out(make(FLOODER, port, BYSTANDING, 9))}
+                lab.inside("conntrack", "-D", "-d", SECOND, check=False)
+            require(len(held) == limit, f"a host limited to {limit} ports has had {len(held)} to one place")
+            rest = sum(len(lab.out(make(f"192.168.2.{100 + n % 100}", 20000 + n, BYSTANDING, 9))) for n in range(900))
+            require(rest == 900, f"the others have {rest} ports of 900")
+            lab.inside("conntrack", "-F", check=False)
+            time.sleep(1.5)  # until the sets have been swept
 
 
 def flood_of_spoofed_hosts(lab):
@@ -736,7 +756,7 @@ def flood_of_spoofed_hosts(lab):
         for packet in flood(lab, lab.lan, packets, host):
             require(ours(lab, packet), f"{packet}")
         host.unharmed("at its end")
-        sizes = bounded(lab, "map_host_live", "map_host_limit_600", "map_udp_owner", "map_udp_busy", "map_contacted")
+        sizes = bounded(lab, "map_host_live", "map_host_limit_600", "map_host_place_600", "map_udp_owner", "map_udp_busy", "map_contacted")
         require(sizes["map_udp_owner"] == LEARNT_MAX, f"this is not all that can be kept: {sizes}")
         lab.inside("conntrack", "-F", check=False)
         time.sleep(3)  # until the sets have been swept
@@ -936,7 +956,7 @@ TESTS = [
     every_port_of("adf", 0, 1), every_port_of("eif", 1, 1), every_port_of("apdf", 0, 0), out_of_state, other_destinations,
     sources, fragments_from_the_tunnel, icmp_errors_from_the_tunnel, spoofed_sources, states_from_the_lan,
     icmp_errors_from_the_lan, protocols_from_the_lan, options_in_the_header, fragments_from_the_lan,
-    flood_under_a_limit, flood_of_spoofed_hosts, flood_of_connections, flood_of_endpoints, flood_of_a_peer,
+    flood_under_a_limit, limit_and_a_trick, flood_of_spoofed_hosts, flood_of_connections, flood_of_endpoints, flood_of_a_peer,
 ]
 PPPOE_TESTS = [pppoe_to_the_shared_address, pppoe_sources, pppoe_behind_a_firewall, pppoe_leaks]
 

@@ -28,7 +28,9 @@ struct nat_kind {
 	const char *owner, *busy, *closing;
 };
 
-extern const struct nat_kind nat_udp, nat_tcp;
+#define NAT_KINDS 3u
+extern const struct nat_kind nat_udp, nat_tcp, nat_echo;
+extern const struct nat_kind *const nat_kinds[NAT_KINDS];
 
 /* Words of the rules. The chains are entered with IPv4 of one protocol only, so that the
  * rules need not ask again; nft shows addresses as @nh,96,32 (source) and @nh,128,32 (destination)
@@ -69,6 +71,9 @@ static inline void load_inside(struct nft_rule *rule, uint8_t direction, unsigne
 void nat_enter_describe(struct nft_table *table, const struct nat_plan *plan);
 /* nat_snat.c: map_snat, and the sets that it learns. */
 void nat_snat_describe(struct nft_table *table, const struct nat_plan *plan);
+/* nat_limit.c: what stands before the choice of a port, which is the chain map_port then. */
+void nat_limit_describe(struct nft_table *table, struct nft_chain *snat,
+			const struct nat_plan *plan);
 /* nat_leave.c: the guard, and map_leave. */
 void nat_leave_describe(struct nft_table *table, const struct nat_plan *plan,
 			uint32_t tunnel_index);

@@ -46,8 +46,10 @@ struct nft_table *nat_table_new(const struct nat_plan *want, uint32_t tunnel_ind
 		nat_map_sets(table);
 	if (want->map)
 		nat_map_describe(table, want, tunnel_index);
-	if (want->pppoe.enabled)
+	if (want->pppoe.enabled) {
+		nat_choose_describe(table, want);
 		nat_pppoe_describe(table, want);
+	}
 	return table;
 }
 

@@ -142,6 +142,16 @@ static inline void tcp_flags(struct nft_rule *rule, uint8_t bits, uint32_t op)
 	nft_cmp(rule, op, 0, &zero, 1);
 }
 
+/* ct mark & mask == value */
+static inline void ct_mark_is(struct nft_rule *rule, uint32_t mask, uint32_t op, uint32_t value)
+{
+	uint32_t zero = 0;
+
+	nft_ct(rule, NFT_CT_MARK, NFT_NO_DIRECTION, 0);
+	nft_bitwise(rule, &mask, &zero, sizeof(mask), 0, 0);
+	nft_cmp(rule, op, 0, &value, sizeof(value));
+}
+
 static inline void drop_counted(struct nft_rule *rule, const char *counter)
 {
 	nft_counter(rule, counter);
@@ -155,8 +165,9 @@ void nat_forwards_map(struct nft_table *table, const char *map, const char *comm
 void nat_forwards_rules(struct nft_chain *chain, const char *map,
 			const struct nat_forward *forwards, size_t count);
 
-/* nat_map.c, nat_pppoe.c: the parts of the table. */
+/* nat_map.c, nat_choose.c, nat_pppoe.c: the parts of the table. */
 void nat_map_sets(struct nft_table *table); /* what other parts refer to */
 /* tunnel_index: the tunnel's ifindex, 0 when it is not there (yet). */
 void nat_map_describe(struct nft_table *table, const struct nat_plan *plan, uint32_t tunnel_index);
+void nat_choose_describe(struct nft_table *table, const struct nat_plan *plan);
 void nat_pppoe_describe(struct nft_table *table, const struct nat_plan *plan);

@@ -48,7 +48,7 @@ like() {
 
 # tap NAME COMMAND...: the results of a test program that speaks TAP, as checks NAME/RESULT
 tap() {
-  local name=$1 log=$results/log.$1 code=0 line bad=''
+  local name=$1 log=$results/log.$1 code=0 line bad='' planned=0 told=0
   shift
   : >"$log"
   while read -r line; do
@@ -58,12 +58,17 @@ tap() {
       bad=''
     fi
     case $line in
+      1..[1-9]*) planned=${line#1..} ;;
+      "ok "* | "not ok "*) told=$((told + 1)) ;;
+    esac
+    case $line in
       "ok "*) line=${line#* - }; ok "$name/${line%% \#*}" ;;
       "not ok "*) line=${line#* - }; bad=${line%% \#*} ;;
       1..0*) skip "$name" "${line#*SKIP }" ;;
       code=*) code=${line#code=} ;;
     esac
   done < <(code=0; "$@" 2>&1 </dev/null || code=$?; echo "code=$code")
+  [ "$told" -ge "$planned" ] || not_ok "$name" "only $told of $planned results: $(tail -n 2 "$log" | head -n 1 | cut -c1-300)"
   # 77: the program has said why it skips
   if [ "$code" -gt 1 ] && [ "$code" != 77 ]; then
     not_ok "$name" "ended with code $code: $(tail -n 2 "$log" | head -n 1 | cut -c1-300)"

@@ -46,8 +46,9 @@ uint64_t nat_changes(const struct nat *nat);
 struct nat_counts {
 	uint64_t refused;    /* new connections for which no port was free, or over host_limit */
 	uint64_t unmappable; /* of protocols without ports (RFC 7597 section 8.1) */
-	uint64_t inbound;    /* packets from the tunnel that nobody asked for */
-	uint64_t leaks;      /* packets with a foreign source that were kept from leaving */
+	uint64_t inbound;    /* packets from the tunnel that nobody asked for, or from a false end
+			      * of it */
+	uint64_t leaks;      /* packets kept from leaving with a source that they may not have */
 };
 
 /* 0, -ENOENT when there is no table, or other negative errno. */

@@ -11,8 +11,10 @@
  *   map_enter    every packet from the tunnel to the LAN
  *   map_input    every packet from the tunnel to the router itself (both nat_enter.c)
  *
- * Only the guard, with map_leave and map_enter behind it, costs something for each packet; its
- * first rules let through what is most common.
+ * The chains forward and input know the tunnel's ends by their IPv6 addresses (nat_outer.c).
+ *
+ * Only the guard, with map_leave and map_enter behind it, and one condition in forward cost
+ * something for each packet; the guard's first rules let through what is most common.
  */
 #include <arpa/inet.h>
 #include <string.h>
@@ -233,9 +235,12 @@ void nat_map_describe(struct nft_table *table, const struct nat_plan *plan, uint
 	nft_add_counter(table, "refused",
 			"new connections without a free port, or over host_limit");
 	nft_add_counter(table, "unmappable", "packets of protocols without ports");
-	nft_add_counter(table, "inbound",
-			"packets from outside to the shared address that nobody asked for");
-	nft_add_counter(table, "leaks", "packets kept from leaving with a foreign source");
+	nft_add_counter(
+		table, "inbound",
+		"packets to the shared address that nobody asked for, or IPv6 to this machine "
+		"with a false source");
+	nft_add_counter(table, "leaks",
+			"packets kept from leaving with a source that they may not have");
 	describe_identity(table, plan);
 	describe_martians(table);
 	describe_filtering_sets(table);
@@ -244,5 +249,6 @@ void nat_map_describe(struct nft_table *table, const struct nat_plan *plan, uint
 	nat_snat_describe(table, plan);
 	nat_leave_describe(table, plan, tunnel_index);
 	nat_enter_describe(table, plan);
+	nat_outer_describe(table, plan);
 	describe_entrances(table, plan);
 }

@@ -79,3 +79,5 @@ void nat_limit_describe(struct nft_table *table, struct nft_chain *snat,
 /* nat_leave.c: the guard, and map_leave. */
 void nat_leave_describe(struct nft_table *table, const struct nat_plan *plan,
 			uint32_t tunnel_index);
+/* nat_outer.c: IPv6 with the address of one of the tunnel's ends. First in the input chain. */
+void nat_outer_describe(struct nft_table *table, const struct nat_plan *plan);

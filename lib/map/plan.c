@@ -305,6 +305,9 @@ static int plan_map(const struct settings *settings, const struct map_params *pa
 	nat->present = true;
 	nat->map = true;
 	set_name(nat->tunnel, map->tunnel);
+	set_name(nat->wan, lines->wan);
+	nat->ce = params->ce;
+	nat->br = params->br;
 	nat->address = params->ipv4;
 	nat->ports = params->ports;
 	nat->tunnel_mtu = plan->tunnel.mtu;

@@ -112,6 +112,8 @@ struct nat_plan {
 	bool present; /* false: no table */
 	bool map;     /* the MAP-E part: fields down to host_limit are valid */
 	char tunnel[IFNAMSIZ];
+	char wan[IFNAMSIZ];     /* the BR is beyond it */
+	struct in6_addr ce, br; /* the tunnel's ends; :: = not known */
 	struct prefix4 address; /* the shared (/32) address, or the first of an IPv4 prefix */
 	struct portset ports;   /* whole: every protocol is mapped */
 	uint32_t tunnel_mtu;

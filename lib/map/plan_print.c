@@ -129,8 +129,10 @@ static void print_services(const char *what, const struct service *services, siz
 
 static void print_map_nat(const struct nat_plan *nat, struct text *out)
 {
-	char prefix[PREFIX4_TEXT_MAX];
+	char prefix[PREFIX4_TEXT_MAX], ce[INET6_ADDRSTRLEN], br[INET6_ADDRSTRLEN];
 
+	text_add(out, "nat outer local %s remote %s dev %s\n", ip6(&nat->ce, ce), ip6(&nat->br, br),
+		 nat->wan);
 	text_add(out, "nat snat dev %s to %s", nat->tunnel, prefix4_format(&nat->address, prefix));
 	if (portset_is_whole(&nat->ports))
 		text_add(out, " all ports and protocols\n");

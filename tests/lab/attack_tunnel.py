@@ -29,7 +29,8 @@ HOST, OTHER, ROUTER, SERVER, SECOND = "192.168.1.77", "192.168.3.10", "192.168.1
 STRANGERS = ["2001:db8:beef::10", "2400:4050:48d:2a00:99:f012:3400:2a00", "2001:380:a120::a", "fe80::1", "::1", "ff02::1", CE]
 MARTIANS = ["0.1.2.3", "10.1.2.3", "127.0.0.1", "169.254.1.1", "172.16.0.9", HOST, OTHER, ROUTER, "224.0.0.1",
             "255.255.255.255", A]
-IPIP, IPV6, FRAGMENT = 4, 41, 44
+HOST6, SERVER6 = "2001:db8:1a4:1::77", "2001:db8:beef::10"
+IPIP, IPV6, FRAGMENT, NO_NEXT = 4, 41, 44, 59
 
 
 def require(condition, what):
@@ -41,6 +42,18 @@ def tunnelled(source, inner, destination=CE, kind=IPIP, header=b""):
     """header: one of IPv6's, in front of the inner packet; its first octet names what follows."""
     return (struct.pack("!IHBB", 0x60000000, len(header) + len(inner), kind, 64) + socket.inet_pton(socket.AF_INET6, source)
             + socket.inet_pton(socket.AF_INET6, destination) + header + inner)
+
+
+def in_parts(packet, ident):
+    """Two fragments: 24 octets, and the rest."""
+    head, body = packet[:40], packet[40:]
+    for offset, part, more in ((0, body[:24], 1), (24, body[24:], 0)):
+        yield (head[:4] + struct.pack("!HB", 8 + len(part), FRAGMENT) + head[7:]
+               + struct.pack("!BBHI", packet[6], 0, offset | more, ident) + part)
+
+
+def counted(name):
+    return int(run("nft", "list", "counter", "inet", "maped", name).rsplit("packets ", 1)[1].split()[0])
 
 
 def first_packets(source, destination, port):
@@ -171,16 +184,65 @@ def inner_sources(it):
 
 
 def from_the_lan_as_the_relay(it):
-    """IPv6 of the LAN is guarded by others: a host there can say what the BR can, and no more."""
+    """ip6_tunnel takes the BR's packets from everywhere; the table does not."""
     for source in [BR] + STRANGERS:
-        for destination, number in ((ROUTER, 22), (OTHER, 40000), ("8.8.8.8", 53), (A, FOREIGN)):
-            it.from_the_lan(*(tunnelled(source, packet) for inner in (SERVER, A, HOST)
-                              for _, packet in first_packets(inner, destination, number)))
-        it.nothing(f"as {source}")
+        packets = [tunnelled(source, packet) for inner in (SERVER, SECOND, A, HOST)
+                   for destination, number in ((A, it.port), (A, FORWARDED), (A, SERVICE), (ROUTER, 22), (OTHER, 40000),
+                                               ("8.8.8.8", 53), (A, FOREIGN))
+                   for _, packet in first_packets(inner, destination, number)]
+        for what, sent in (("whole", packets),
+                           ("parts", [part for n, packet in enumerate(packets, 100) for part in in_parts(packet, n)])):
+            before = counted("inbound")
+            it.from_the_lan(*sent)
+            it.nothing(f"as {source}, {what}")
+            stopped = counted("inbound") - before
+            if source in (BR, CE):
+                require(stopped >= len(packets), f"as {source}, {what}: {stopped} of {len(packets)} counted")
+
+
+def native(it, name, *packets):
+    """What of these IPv6 packets of the LAN leaves by the WAN, as source and destination."""
+    it.line.frames()
+    it.from_the_lan(*packets, tunnelled(HOST6, name, SERVER6, NO_NEXT))
+    found, until = [], time.monotonic() + 20
+    while time.monotonic() < until:
+        for frame in it.line.frames():
+            packet = frame[14:]
+            if frame[12:14] == b"\x86\xdd" and packet[40:] == name:
+                return found
+            if frame[12:14] == b"\x86\xdd" and packet[24:28] != b"\xff\x02\0\0" and packet[6] != 58:
+                found.append((socket.inet_ntop(socket.AF_INET6, packet[8:24]), packet[6]))
+    raise AssertionError("native IPv6 of the LAN does not leave")
+
+
+def from_the_lan_as_the_edge(it):
+    """The BR takes for ours what comes with our address; nobody else may send so, to whomever."""
+    inner = udp(A, it.port, SERVER, 3478, b"past the NAT")
+    for destination in (BR, SERVER6, "2400:4050:48d:2a00:99:f012:3400:2a00"):
+        before = counted("leaks")
+        forged = [tunnelled(CE, inner, destination), tunnelled(CE, inner, destination, NO_NEXT),
+                  *in_parts(tunnelled(CE, inner, destination), 1)]
+        out = native(it, b"edge " + destination.encode(), *forged)
+        require(out == [], f"to {destination} have left {out}")
+        require(counted("leaks") >= before + 3, f"to {destination}: {counted('leaks') - before} counted")
+        if destination == BR:  # which would call it a violation
+            continue
+        own = tunnelled(HOST6, inner, destination)
+        out = native(it, b"host " + destination.encode(), own, *in_parts(own, 2))
+        require(len(out) >= 2 and {source for source, _ in out} == {HOST6}, f"a host's own to {destination}: {out}")
+    it.nothing("as the CE")
+
+
+def router_itself(it):
+    """It reaches its own address, and others with it."""
+    run("ping", "-6", "-n", "-c", "1", "-W", "5", CE)
+    run("ping", "-6", "-n", "-c", "1", "-W", "5", "-I", CE, CE)
+    run("ping", "-6", "-n", "-c", "1", "-W", "5", "-I", CE, SERVER6)
+    it.nothing("from the router itself")
 
 
 TESTS = [what_the_relay_may_say, other_outer_sources, other_outer_headers, inner_destinations, inner_sources,
-         from_the_lan_as_the_relay]
+         from_the_lan_as_the_relay, from_the_lan_as_the_edge, router_itself]
 
 
 def main():

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The tunnel's two ends are played by an attacker: other outer sources, other inner ones, the BR's address from the LAN.
+# The tunnel's two ends are played by an attacker: other outer sources, other inner ones, the BR's address and our own from the LAN.
 set -eu
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"

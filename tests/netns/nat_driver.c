@@ -4,7 +4,7 @@
  *
  *   nat_driver sync address=192.0.2.1 psid=6/8/41 tunnel=map0 mtu=1460 filtering=adf
  *              host=192.168.2.11/32:eif forward=tcp:1680-1681:192.168.2.10:80 open=tcp:22
- *              inbound=accept host_limit=20 ppp=ppp0 ...
+ *              inbound=accept host_limit=20 outer=2001:db8::1,2001:db8:1::1,wan0 ppp=ppp0 ...
  *   nat_driver absent | counts | forget ADDRESS [PSID-SHAPE-TO-KEEP]
  *
  * sync prints "changed N" or "same N", N being the messages that change something. lives does so
@@ -104,6 +104,17 @@ static struct prefix4 prefix(const char *word)
 	return out;
 }
 
+/* CE,BR,WAN */
+static void outer(char *word, struct nat_plan *plan)
+{
+	char *ce = strsep(&word, ","), *br = strsep(&word, ",");
+
+	if (!word || inet_pton(AF_INET6, ce, &plan->ce) != 1 ||
+	    inet_pton(AF_INET6, br, &plan->br) != 1)
+		die("outer", "CE,BR,WAN");
+	snprintf(plan->wan, sizeof(plan->wan), "%s", word);
+}
+
 static void read_map_word(struct nat_plan *plan, const char *key, char *value)
 {
 	unsigned int offset, length, psid;
@@ -117,6 +128,8 @@ static void read_map_word(struct nat_plan *plan, const char *key, char *value)
 		plan->ports = (struct portset){(uint8_t)offset, (uint8_t)length, (uint16_t)psid};
 	} else if (strcmp(key, "tunnel") == 0) {
 		snprintf(plan->tunnel, sizeof(plan->tunnel), "%s", value);
+	} else if (strcmp(key, "outer") == 0) {
+		outer(value, plan);
 	} else if (strcmp(key, "mtu") == 0) {
 		plan->tunnel_mtu = (uint32_t)atoi(value);
 	} else if (strcmp(key, "filtering") == 0) {

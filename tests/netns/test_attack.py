@@ -222,6 +222,120 @@ def sources(lab):
     host.unharmed("after all that")
 
 
+# ---- IPv6 with the address of one of the tunnel's ends --------------------------------------------
+
+CE, BR = "2400:4050:48d:2900:99:f012:3400:2900", "2001:380:a120::9"
+HOST6, ROUTER6, SERVER6, LISTENING = "2001:db8:2::10", "2001:db8:2::1", "2001:db8:beef::10", 7777
+
+
+def ipv6(source, destination, kind, payload):
+    return (struct.pack("!IHBB", 0x60000000, len(payload), kind, 64)
+            + socket.inet_pton(socket.AF_INET6, source) + socket.inet_pton(socket.AF_INET6, destination) + payload)
+
+
+def udp6(source, destination, body):
+    segment = struct.pack("!HHHH", 5000, LISTENING, 8 + len(body), 0) + body
+    ends = socket.inet_pton(socket.AF_INET6, source) + socket.inet_pton(socket.AF_INET6, destination)
+    check = checksum(ends + struct.pack("!IHBB", len(segment), 0, 0, UDP) + segment) or 0xFFFF
+    return ipv6(source, destination, UDP, segment[:6] + struct.pack("!H", check) + segment[8:])
+
+
+def in_parts(packet, ident):
+    """Two fragments: 40 octets, and the rest."""
+    head, body = packet[:40], packet[40:]
+    for offset, part, more in ((0, body[:40], 1), (40, body[40:], 0)):
+        yield (head[:4] + struct.pack("!HB", 8 + len(part), 44) + head[7:]
+               + struct.pack("!BBHI", packet[6], 0, offset | more, ident) + part)
+
+
+class IPv6Of:
+    """The router's IPv6 as long as the test lasts. The CE stands on the interface that is named, and hears at a port."""
+
+    def __init__(self, lab, interface):
+        self.lab, self.marks = lab, 0
+        router = ("ip", "-n", lab.ns)
+        lab.sysctl("net.ipv6.conf.all.forwarding=1")
+        for word, device in ((f"{ROUTER6}/64", "lan0"), (f"{CE}/128", interface)):
+            run(*router, "addr", "add", word, "dev", device, "nodad")
+        run(*router, "-6", "route", "add", "default", "dev", "map0")
+        with in_namespace(lab.ns):
+            self.ear = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        self.ear.bind((CE, LISTENING))
+        self.ear.setblocking(False)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.ear.close()
+        run("ip", "-n", self.lab.ns, "-6", "route", "del", "default", "dev", "map0", check=False)
+        for word, device in ((f"{ROUTER6}/64", "lan0"), (f"{CE}/128", "lo"), (f"{CE}/128", "map0")):
+            run("ip", "-n", self.lab.ns, "addr", "del", word, "dev", device, check=False)
+
+    def mark(self):
+        self.marks += 1
+        return b"mark %8d" % self.marks * 5
+
+    def heard(self):
+        found = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                found.append(self.ear.recv(2048))
+        return found
+
+    def to_us(self, wire, source, parts=False):
+        """Whether a datagram to the CE is heard."""
+        mark = self.mark()
+        packet = udp6(source, CE, mark)
+        for part in in_parts(packet, self.marks) if parts else [packet]:
+            wire.put(part, 0x86DD)
+        return self.heard() == [mark]
+
+    def passes(self, wire, other, packet, parts=False):
+        """Whether anything of it comes out at the other wire."""
+        other.frames()
+        for part in in_parts(packet, self.marks) if parts else [packet]:
+            wire.put(part, 0x86DD)
+        return any(found[8:40] == packet[8:40] for found in other.get_ipv6())
+
+
+def ends_of_the_tunnel(lab):
+    """The BR is beyond the WAN (here the tunnel's veth is that as well), and nobody but the router sends as the CE."""
+    for place in ("map0", "lo"):
+        lab.fresh(f"outer={CE},{BR},map0")
+        host = Bystander(lab)
+        with IPv6Of(lab, place) as six:
+            for parts in (False, True):
+                before = lab.counts()
+                require(six.to_us(lab.wan, BR, parts), f"not even the BR is heard by the WAN, in parts: {parts}")
+                require(six.to_us(lab.lan, HOST6, parts), f"a host of the LAN is not heard, in parts: {parts}")
+                require(not six.to_us(lab.lan, BR, parts), f"the LAN has spoken as the BR, in parts: {parts}")
+                for wire in (lab.lan, lab.wan):
+                    require(not six.to_us(wire, CE, parts), f"our own address came from outside, in parts: {parts}")
+                require(lab.counts()["inbound"] >= before["inbound"] + 3, f"not counted: {lab.counts()}")
+                for destination in (BR, SERVER6, "2400:4050:48d:2a00:99:f012:3400:2a00"):
+                    for make in (lambda *ends: udp6(*ends, b"x" * 60),
+                                 lambda *ends: ipv6(*ends, 4, udp(A, host.udp, SERVER, 3478, b"x" * 60)),
+                                 lambda *ends: ipv6(*ends, 6, tcp(A, 1, SERVER, 80, SYN)[20:] + b"x" * 60),
+                                 lambda *ends: ipv6(*ends, 58, b"\2\0\0\0\0\0\5\0" + bytes(60))):
+                        what = make(HOST6, destination)
+                        require(six.passes(lab.lan, lab.wan, what, parts), f"the LAN has no IPv6 to {destination}")
+                        what = make(CE, destination)
+                        require(not six.passes(lab.lan, lab.wan, what, parts), f"the CE from the LAN to {destination}")
+                require(lab.counts()["leaks"] >= before["leaks"] + 12, f"not counted: {lab.counts()}")
+                require(not six.passes(lab.wan, lab.lan, udp6(CE, HOST6, b"x" * 60), parts), "the CE from the WAN")
+                require(six.passes(lab.wan, lab.lan, udp6(SERVER6, HOST6, b"x" * 60), parts), "nothing from the WAN")
+            with in_namespace(lab.ns):
+                own = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+            with own:
+                own.bind((CE, 0))
+                for destination, packets in (CE, six.heard), (SERVER6, lab.wan.get_ipv6):
+                    mark = six.mark()
+                    own.sendto(mark, (destination, LISTENING))
+                    require(any(mark in found for found in packets()), f"the router itself does not reach {destination}")
+        host.unharmed("after all that")
+
+
 # ---- fragments ------------------------------------------------------------------------------------
 
 
@@ -954,7 +1068,7 @@ def pppoe_leaks(lab):
 
 TESTS = [
     every_port_of("adf", 0, 1), every_port_of("eif", 1, 1), every_port_of("apdf", 0, 0), out_of_state, other_destinations,
-    sources, fragments_from_the_tunnel, icmp_errors_from_the_tunnel, spoofed_sources, states_from_the_lan,
+    sources, ends_of_the_tunnel, fragments_from_the_tunnel, icmp_errors_from_the_tunnel, spoofed_sources, states_from_the_lan,
     icmp_errors_from_the_lan, protocols_from_the_lan, options_in_the_header, fragments_from_the_lan,
     flood_under_a_limit, limit_and_a_trick, flood_of_spoofed_hosts, flood_of_connections, flood_of_endpoints, flood_of_a_peer,
 ]

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -364,6 +365,37 @@ static void the_index_is_used_only_when_known(void **state)
 	assert_chain(&plan, "guard", "meta load oifname", true);
 }
 
+#define FROM(word0, word1, word2, word3)                                                           \
+	"meta load nfproto => reg 1 \ncmp eq reg 1 0x0000000a \n"                                  \
+	"payload load 16b @ network header + 8 => reg 1 \ncmp eq reg 1 " word0 " " word1 " " word2 \
+	" " word3 " \n"
+#define FROM_CE FROM("0x50400024", "0x00298d04", "0x12f09900", "0x00290034")
+#define FROM_BR FROM("0x80030120", "0x000020a1", "0x00000000", "0x09000000")
+
+static void nobody_else_is_an_end_of_the_tunnel(void **state)
+{
+	struct nat_plan plan = plan_of(OCN);
+
+	(void)state;
+	assert_chain(&plan, "input", "payload", false);
+	assert_chain(&plan, "forward", "payload", false);
+	inet_pton(AF_INET6, "2400:4050:48d:2900:99:f012:3400:2900", &plan.ce);
+	snprintf(plan.wan, sizeof(plan.wan), "wan0");
+	assert_chain(&plan, "forward",
+		     "payload load 4b @ network header + 20 => reg 1 \n"
+		     "cmp eq reg 1 0x00290034 \n" FROM_CE
+		     "objref type 1 name leaks \nimmediate reg 0 drop",
+		     true);
+	assert_chain(&plan, "input", FROM_CE "meta load iifname => reg 1 \ncmp neq reg 1 ", true);
+	assert_chain(&plan, "input", "accept", false);
+	inet_pton(AF_INET6, "2001:380:a120::9", &plan.br);
+	assert_chain(&plan, "input", FROM_BR "meta load iifname => reg 1 \ncmp eq reg 1 ", true);
+	assert_chain(&plan, "input", FROM_BR "objref type 1 name inbound \nimmediate reg 0 drop",
+		     true);
+	plan.wan[0] = '\0';
+	assert_chain(&plan, "input", FROM_BR, false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -376,6 +408,7 @@ int main(void)
 		cmocka_unit_test(a_limit_has_a_set_of_its_own),
 		cmocka_unit_test(first_packets_to_another_address),
 		cmocka_unit_test(whole_address),
+		cmocka_unit_test(nobody_else_is_an_end_of_the_tunnel),
 		cmocka_unit_test(mss_follows_the_mtu),
 		cmocka_unit_test(filtering_modes),
 		cmocka_unit_test(the_index_is_used_only_when_known),

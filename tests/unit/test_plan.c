@@ -85,11 +85,12 @@ static void expect(const struct bench *bench, const char *expected)
 #define LOOSEN(dev)   "sysctl net/ipv4/conf/" dev "/rp_filter loosen to 2\n"
 #define BY_MARK(dev)  "sysctl net/ipv4/conf/" dev "/src_valid_mark = 1\n"
 #define FORWARDING    "sysctl net/ipv4/ip_forward = 1\n"
-#define NAT                                                                                     \
-	"nat snat dev map0 to 153.240.18.52/32 psid 41/6 offset 6: 1008 ports in 63 blocks of " \
-	"16\n"                                                                                  \
-	"nat mss 1420\n"                                                                        \
-	"nat filtering address-dependent\n"                                                     \
+#define NAT                                                                                       \
+	"nat outer local 2400:4050:48d:2900:99:f012:3400:2900 remote 2001:380:a120::9 dev wan0\n" \
+	"nat snat dev map0 to 153.240.18.52/32 psid 41/6 offset 6: 1008 ports in 63 blocks of "   \
+	"16\n"                                                                                    \
+	"nat mss 1420\n"                                                                          \
+	"nat filtering address-dependent\n"                                                       \
 	"nat inbound drop\n"
 #define PPP_ROUTE    "route default dev ppp0 table 10 metric 0 proto 77\n"
 #define PPP_FAILOVER "route default dev ppp0 table 254 metric 2048 proto 77\n"
@@ -397,6 +398,8 @@ static void test_everything_of_the_settings_is_printed(void **state)
 	       "rule priority 499 fwmark 0x200/0xf00 lookup 254 suppress_prefixlength 0 proto 77\n"
 	       "rule priority 500 fwmark 0x200/0xf00 lookup 21 proto 77\n" LOOSEN("map0")
 		       LOOSEN("ppp7") BY_MARK("ppp7") BY_MARK("map0") FORWARDING
+	       "nat outer local 2400:4050:48d:2900:99:f012:3400:2900 remote 2001:380:a120::9 dev "
+	       "wan0\n"
 	       "nat snat dev map0 to 153.240.18.52/32 psid 41/6 offset 6: 1008 ports in 63 blocks "
 	       "of 16\n"
 	       "nat mss 1420\n"

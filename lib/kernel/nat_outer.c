@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The two ends of the tunnel, CE and BR, as sources of IPv6. ip6_tunnel takes a packet of the BR
+ * from whatever interface it came by, and the BR takes one of the CE from whatever host has sent
+ * it: without these rules, a host of the LAN could play either. Nothing is asked but addresses, so
+ * that every fragment and every protocol is meant, ICMPv6 errors "of the BR" too.
+ */
+#include "lib/kernel/nat_map.h"
+
+#define IP6_SADDR 8u
+#define LAST_WORD 12u /* of an IPv6 address */
+
+static bool is_known(const struct in6_addr *address)
+{
+	return !IN6_IS_ADDR_UNSPECIFIED(address);
+}
+
+/* meta nfproto ipv6 ip6 saddr 2001:380:a120::9 */
+static void is_from(struct nft_rule *rule, const struct in6_addr *address)
+{
+	nft_meta(rule, NFT_META_NFPROTO, 0);
+	cmp_u8(rule, NFT_CMP_EQ, 0, NFPROTO_IPV6);
+	nft_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, IP6_SADDR, sizeof(*address), 0);
+	nft_cmp(rule, NFT_CMP_EQ, 0, address, sizeof(*address));
+}
+
+/* What comes through the tunnel meets the first rule, and no other. */
+static void describe_relay(struct nft_chain *chain, const struct nat_plan *plan)
+{
+	struct nft_rule *rule;
+
+	if (!is_known(&plan->br) || !plan->wan[0])
+		return;
+	rule = nft_add_rule(chain, "the BR is beyond the WAN");
+	is_from(rule, &plan->br);
+	coming_by(rule, plan->wan);
+	nft_accept(rule);
+	rule = nft_add_rule(chain, "and nowhere else");
+	is_from(rule, &plan->br);
+	drop_counted(rule, "inbound");
+}
+
+static void describe_own_source(struct nft_chain *chain, const struct nat_plan *plan)
+{
+	static const char loopback[IFNAMSIZ] = "lo";
+	struct nft_rule *rule = nft_add_rule(chain, "our own address as a source from outside");
+
+	is_from(rule, &plan->ce);
+	match_interface(rule, NFT_META_IIFNAME, NFT_CMP_NEQ, loopback);
+	drop_counted(rule, "inbound");
+}
+
+/* @nh,160,32 is the end of an IPv6 source: loading four octets costs much less than loading
+ * sixteen, and tells nearly every other host. IPv4 has other things there, and seldom the same. */
+static void describe_passing(struct nft_table *table, const struct nat_plan *plan)
+{
+	struct nft_chain *chain =
+		nft_add_chain(table, "forward", "every packet that is passed on", NFT_CHAIN_FILTER,
+			      NF_INET_FORWARD, NF_IP_PRI_FILTER);
+	struct nft_rule *rule = nft_add_rule(chain, "only this machine sends as the CE");
+
+	nft_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, IP6_SADDR + LAST_WORD, 4, 0);
+	nft_cmp(rule, NFT_CMP_EQ, 0, &plan->ce.s6_addr[LAST_WORD], 4);
+	is_from(rule, &plan->ce);
+	drop_counted(rule, "leaks");
+}
+
+void nat_outer_describe(struct nft_table *table, const struct nat_plan *plan)
+{
+	struct nft_chain *input = nft_find_chain(table, "input");
+
+	describe_relay(input, plan);
+	if (!is_known(&plan->ce))
+		return;
+	describe_own_source(input, plan);
+	describe_passing(table, plan);
+}

@@ -7,8 +7,9 @@
  */
 #include "lib/kernel/nat_map.h"
 
-#define IP6_SADDR 8u
-#define LAST_WORD 12u /* of an IPv6 address */
+#define IP6_SADDR               8u
+#define NEIGHBOUR_ADVERTISEMENT 136u /* RFC 4861 4.4 */
+#define LAST_WORD               12u  /* of an IPv6 address */
 
 static bool is_known(const struct in6_addr *address)
 {
@@ -40,11 +41,18 @@ static void describe_relay(struct nft_chain *chain, const struct nat_plan *plan)
 	drop_counted(rule, "inbound");
 }
 
+/* The doctor asks the line whose the address is: an answer is not stopped. */
 static void describe_own_source(struct nft_chain *chain, const struct nat_plan *plan)
 {
 	static const char loopback[IFNAMSIZ] = "lo";
-	struct nft_rule *rule = nft_add_rule(chain, "our own address as a source from outside");
+	struct nft_rule *rule = nft_add_rule(chain, "another who has our address may say so");
 
+	is_from(rule, &plan->ce);
+	is_protocol(rule, IPPROTO_ICMPV6);
+	nft_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, ICMP_TYPE_CODE, 1, 0);
+	cmp_u8(rule, NFT_CMP_EQ, 0, NEIGHBOUR_ADVERTISEMENT);
+	nft_accept(rule);
+	rule = nft_add_rule(chain, "and nothing else, but through the loopback");
 	is_from(rule, &plan->ce);
 	match_interface(rule, NFT_META_IIFNAME, NFT_CMP_NEQ, loopback);
 	drop_counted(rule, "inbound");

@@ -387,7 +387,11 @@ static void nobody_else_is_an_end_of_the_tunnel(void **state)
 		     "objref type 1 name leaks \nimmediate reg 0 drop",
 		     true);
 	assert_chain(&plan, "input", FROM_CE "meta load iifname => reg 1 \ncmp neq reg 1 ", true);
-	assert_chain(&plan, "input", "accept", false);
+	assert_chain(&plan, "input",
+		     FROM_CE "meta load l4proto => reg 1 \ncmp eq reg 1 0x0000003a \n"
+			     "payload load 1b @ transport header + 0 => reg 1 \n"
+			     "cmp eq reg 1 0x00000088 \nimmediate reg 0 accept",
+		     true);
 	inet_pton(AF_INET6, "2001:380:a120::9", &plan.br);
 	assert_chain(&plan, "input", FROM_BR "meta load iifname => reg 1 \ncmp eq reg 1 ", true);
 	assert_chain(&plan, "input", FROM_BR "objref type 1 name inbound \nimmediate reg 0 drop",

@@ -119,7 +119,7 @@ static void say_repaired(struct manager *m, int changes)
 	watch_take_losses(m->watch, &losses);
 	nft_watch_take_culprit(m->nft_watch, culprit, sizeof(culprit));
 	if (culprit[0])
-		text_add(&losses, "table inet %s altered by %s\n", PLAN_TABLE, culprit);
+		text_add(&losses, "nftables table %s altered by %s\n", PLAN_TABLE, culprit);
 	if (!text_get(&losses)[0])
 		text_add(&losses, "another program had altered %d of our objects\n", changes);
 	while ((line = text_next_line(&losses, &rest)))

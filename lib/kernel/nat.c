@@ -34,10 +34,11 @@ static void describe_base_chains(struct nft_table *table)
 		      NF_INET_LOCAL_IN, NF_IP_PRI_FILTER);
 }
 
+#define TABLE_COMMENT "made and kept by maped; changes by hand are undone"
+
 struct nft_table *nat_table_new(const struct nat_plan *want, uint32_t tunnel_index)
 {
-	struct nft_table *table =
-		nft_table_new(PLAN_TABLE, "made and kept by maped; changes by hand are undone");
+	struct nft_table *table = nft_table_new(NFT_IP, PLAN_TABLE, TABLE_COMMENT);
 
 	if (!table)
 		return NULL;
@@ -50,6 +51,15 @@ struct nft_table *nat_table_new(const struct nat_plan *want, uint32_t tunnel_ind
 		nat_choose_describe(table, want);
 		nat_pppoe_describe(table, want);
 	}
+	return table;
+}
+
+struct nft_table *nat_outer_table_new(const struct nat_plan *want)
+{
+	struct nft_table *table = nft_table_new(NFT_IP6, PLAN_TABLE, TABLE_COMMENT);
+
+	if (table)
+		nat_outer_describe(table, want);
 	return table;
 }
 
@@ -142,12 +152,16 @@ static int is_made(struct nat *nat, const struct text *from, struct fault *reter
 static int make(struct nat *nat, const struct nat_plan *want, unsigned int tunnel_index,
 		struct fault *reterr)
 {
+	bool has_outer = nat_outer_wanted(want);
 	_cleanup_(nft_table_free_p) struct nft_table *table = nat_table_new(want, tunnel_index);
+	_cleanup_(nft_table_free_p) struct nft_table *outer =
+		has_outer ? nat_outer_table_new(want) : NULL;
+	const struct nft_table *const tables[NFT_FAMILIES] = {[NFT_IP] = table, [NFT_IP6] = outer};
 	int r, removed;
 
-	if (!table)
+	if (!table || (has_outer && !outer))
 		return fault_errno(reterr, -ENOMEM, "describe nftables table " PLAN_TABLE);
-	r = nft_sync(nat->nft, PLAN_TABLE, table, reterr);
+	r = nft_sync(nat->nft, PLAN_TABLE, tables, reterr);
 	if (r <= 0)
 		return r;
 	removed = forget_forwarded(nat, want, reterr);
@@ -156,13 +170,14 @@ static int make(struct nat *nat, const struct nat_plan *want, unsigned int tunne
 
 int nat_sync(struct nat *nat, const struct nat_plan *want, struct fault *reterr)
 {
+	static const struct nft_table *const none[NFT_FAMILIES] = {NULL};
 	unsigned int tunnel_index = want->map ? if_nametoindex(want->tunnel) : 0;
 	_cleanup_text_ struct text from = TEXT_INIT;
 	int r;
 
 	if (!want->present) {
 		text_done(&nat->made);
-		return nft_sync(nat->nft, PLAN_TABLE, NULL, reterr);
+		return nft_sync(nat->nft, PLAN_TABLE, none, reterr);
 	}
 	describe(want, tunnel_index, &from);
 	r = is_made(nat, &from, reterr);
@@ -181,20 +196,23 @@ int nat_counts_read(struct nat *nat, struct nat_counts *ret, struct fault *reter
 {
 	struct nat_counts counts = {0};
 	const struct {
+		enum nft_family family;
 		const char *name;
 		uint64_t *to;
 	} all[] = {
-		{"refused", &counts.refused},
-		{"unmappable", &counts.unmappable},
-		{"inbound", &counts.inbound},
-		{"leaks", &counts.leaks},
+		{NFT_IP, "refused", &counts.refused},  {NFT_IP, "unmappable", &counts.unmappable},
+		{NFT_IP, "inbound", &counts.inbound},  {NFT_IP, "leaks", &counts.leaks},
+		{NFT_IP6, "inbound", &counts.inbound}, {NFT_IP6, "leaks", &counts.leaks},
 	};
-	int r;
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
-		r = nft_read_counter(nat->nft, PLAN_TABLE, all[i].name, all[i].to, reterr);
-		if (r < 0)
+		uint64_t packets = 0;
+		int r = nft_read_counter(nat->nft, all[i].family, PLAN_TABLE, all[i].name, &packets,
+					 reterr);
+
+		if (r < 0 && (r != -ENOENT || all[i].family == NFT_IP))
 			return r;
+		*all[i].to += packets;
 	}
 	*ret = counts;
 	return 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The nftables table of the two lines (lib/map/plan.h, struct nat_plan): source NAT over all ports
- * of a MAP-E port set and no other, filtering, forwards, the guards at the tunnel, and the marks
- * that choose between MAP-E and PPPoE.
+ * The nftables tables of the two lines (lib/map/plan.h, struct nat_plan). Family ip: source NAT
+ * over all ports of a MAP-E port set and no other, filtering, forwards, the guards at the tunnel,
+ * and the marks that choose between MAP-E and PPPoE. Family ip6: the tunnel's ends.
  *
  * How the source NAT chooses a port: a LAN endpoint (address, port) gets a port of its own when it
  * is first seen and keeps it (endpoint-independent mapping, RFC 4787 REQ-1). Every connection is
@@ -34,7 +34,7 @@ DEFINE_CLEANUP(struct nat *, nat_close);
 struct nft_watch;
 void nat_set_watch(struct nat *nat, struct nft_watch *watch);
 
-/* Makes the table as want says; want->present false: no table. Established connections and what
+/* Makes the tables as want says; want->present false: none. Established connections and what
  * the maps have learnt stay, unless the shared address or the port set is another one.
  * 1 changed, 0 already so, negative errno with the object and the kernel's words in reterr. */
 int nat_sync(struct nat *nat, const struct nat_plan *want, struct fault *reterr);
@@ -54,7 +54,9 @@ struct nat_counts {
 /* 0, -ENOENT when there is no table, or other negative errno. */
 int nat_counts_read(struct nat *nat, struct nat_counts *ret, struct fault *reterr);
 
-/* The table as described, for tests: nft.h. tunnel_index: the tunnel's ifindex, 0 when it is not
+/* The tables as described, for tests: nft.h. tunnel_index: the tunnel's ifindex, 0 when it is not
  * there. NULL: no memory. */
 struct nft_table;
 struct nft_table *nat_table_new(const struct nat_plan *want, uint32_t tunnel_index);
+struct nft_table *nat_outer_table_new(const struct nat_plan *want);
+bool nat_outer_wanted(const struct nat_plan *want); /* false: there is none of family ip6 */

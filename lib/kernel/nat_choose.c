@@ -168,7 +168,6 @@ static void choose_by_address(struct nft_chain *chain, const struct nat_plan_ppp
 {
 	struct nft_rule *rule = nft_add_rule(chain, comment);
 
-	is_ipv4(rule);
 	nft_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, offset, 4, 0);
 	nft_lookup(rule, set, 0);
 	write_marks(rule, pppoe->mask, pppoe->mark);
@@ -254,7 +253,6 @@ static void adopt_by(struct nft_chain *chain, int direction, struct in_addr addr
 	if (address.s_addr == 0 || value == 0)
 		return;
 	rule = nft_add_rule(chain, NULL);
-	is_ipv4(rule);
 	nft_ct(rule, NFT_CT_DST_IP, direction, 0);
 	cmp_address(rule, NFT_CMP_EQ, 0, address);
 	write_marks(rule, mask, value);
@@ -283,7 +281,6 @@ static void sort_unmarked(struct nft_chain *chain, uint32_t mask, const char *fr
 	struct nft_rule *rule = nft_add_rule(chain, NULL);
 
 	ct_state(rule, STATE_NEW, NFT_CMP_NEQ);
-	is_ipv4(rule);
 	nft_goto(rule, fresh);
 	rule = nft_add_rule(chain, NULL);
 	ct_state(rule, STATE_ESTABLISHED | STATE_RELATED, NFT_CMP_NEQ);

@@ -52,7 +52,6 @@ static void describe_enter(struct nft_table *table, const struct nat_plan *plan)
 			      NFT_CHAIN_PLAIN, 0, 0);
 	rule = nft_add_rule(chain, NULL);
 	ct_state(rule, STATE_ESTABLISHED | STATE_RELATED, NFT_CMP_EQ);
-	is_ipv4(rule);
 	nft_goto(rule, "map_enter_new");
 	clamp_entering(chain, plan);
 	rule = nft_add_rule(chain,
@@ -115,7 +114,6 @@ static void dnat_learnt(struct nft_chain *chain, const struct nat_plan *plan, co
 {
 	struct nft_rule *rule = nft_add_rule(chain, comment);
 
-	is_ipv4(rule);
 	is_protocol(rule, IPPROTO_UDP);
 	load_l4(rule, L4_DPORT, 8);
 	if (by_source)
@@ -141,7 +139,6 @@ static void describe_to_us(struct nft_table *table, const struct nat_plan *plan)
 						NFT_CHAIN_PLAIN, 0, 0);
 	struct nft_rule *rule = nft_add_rule(chain, NULL);
 
-	is_ipv4(rule);
 	coming_by(rule, plan->tunnel);
 	nft_goto(rule, "map_arrive");
 	if (plan->pppoe.enabled) {
@@ -150,7 +147,6 @@ static void describe_to_us(struct nft_table *table, const struct nat_plan *plan)
 		drop_counted(rule, "inbound");
 	}
 	rule = nft_add_rule(chain, NULL);
-	is_ipv4(rule);
 	nft_goto(rule, "map_hairpin");
 }
 
@@ -160,12 +156,10 @@ static void describe_arrive(struct nft_table *table, const struct nat_plan *plan
 		table, "map_arrive", "first packets from the tunnel", NFT_CHAIN_PLAIN, 0, 0);
 	struct nft_rule *rule = nft_add_rule(chain, NULL);
 
-	is_ipv4(rule);
 	load_saddr(rule, 0);
 	nft_lookup(rule, "map_martians", 0);
 	drop_counted(rule, "inbound");
 	rule = nft_add_rule(chain, "nor our own, even with accept_local");
-	is_ipv4(rule);
 	load_saddr(rule, 0);
 	cmp_address(rule, NFT_CMP_EQ, 0, plan->address.addr);
 	drop_counted(rule, "inbound");

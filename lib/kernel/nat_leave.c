@@ -240,8 +240,7 @@ static struct nft_rule *ours_of(struct nft_chain *chain, const struct nat_plan *
 }
 
 /* What nearly every packet into the tunnel meets, whatever interface it leaves by: a right source
- * is right everywhere. (Of IPv6 comes nothing that looks like our address.) What tells other
- * packets soonest is asked first. */
+ * is right everywhere. What tells other packets soonest is asked first. */
 static void guard_common(struct nft_chain *chain, const struct nat_plan *plan)
 {
 	struct nft_rule *rule = nft_add_rule(chain, "TCP between its beginning and its end");
@@ -313,12 +312,7 @@ static void describe_leave(struct nft_table *table, const struct nat_plan *plan)
 	describe_leave_icmp(table, plan);
 	chain = nft_add_chain(table, "map_leave", "nothing leaves with a source that is not ours",
 			      NFT_CHAIN_PLAIN, 0, 0);
-	rule = nft_add_rule(chain, "IPv6 is none of our business");
-	nft_meta(rule, NFT_META_NFPROTO, 0);
-	cmp_u8(rule, NFT_CMP_NEQ, 0, NFPROTO_IPV4);
-	nft_accept(rule);
 	rule = nft_add_rule(chain, NULL);
-	is_ipv4(rule);
 	load_saddr(rule, 0);
 	cmp_address(rule, NFT_CMP_NEQ, 0, plan->address.addr);
 	drop_counted(rule, "leaks");

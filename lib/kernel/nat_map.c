@@ -11,10 +11,8 @@
  *   map_enter    every packet from the tunnel to the LAN
  *   map_input    every packet from the tunnel to the router itself (both nat_enter.c)
  *
- * The chains forward and input know the tunnel's ends by their IPv6 addresses (nat_outer.c).
- *
- * Only the guard, with map_leave and map_enter behind it, and one condition in forward cost
- * something for each packet; the guard's first rules let through what is most common.
+ * Only the guard, with map_leave and map_enter behind it, costs something for each packet; its
+ * first rules let through what is most common.
  */
 #include <arpa/inet.h>
 #include <string.h>
@@ -154,7 +152,6 @@ static void reject_unmappable(struct nft_table *table, const struct nat_plan *pl
 
 	nft_meta(rule, NFT_META_L4PROTO, 0);
 	nft_lookup_absent(rule, "map_protocols", 0);
-	is_ipv4(rule);
 	nft_fib_oifname(rule, 0);
 	nft_cmp(rule, NFT_CMP_EQ, 0, plan->tunnel, IFNAMSIZ);
 	nft_counter(rule, "unmappable");
@@ -162,7 +159,6 @@ static void reject_unmappable(struct nft_table *table, const struct nat_plan *pl
 
 	rule = nft_add_rule(nft_find_chain(table, "output_nat"), NULL);
 	leaving_by(rule, plan->tunnel);
-	is_ipv4(rule);
 	nft_meta(rule, NFT_META_L4PROTO, 0);
 	nft_lookup_absent(rule, "map_protocols", 0);
 	if (plan->pppoe.enabled)
@@ -171,7 +167,7 @@ static void reject_unmappable(struct nft_table *table, const struct nat_plan *pl
 	nft_reject(rule, ICMP_ADMIN);
 }
 
-/* meta l4proto tcp oifname "map0" meta nfproto ipv4 goto map_tcp, and so on. Most connections are
+/* meta l4proto tcp oifname "map0" goto map_tcp, and so on. Most connections are
  * TCP or UDP and go to their chain at once: a jump costs as much as three or four conditions. */
 static void describe_exits(struct nft_chain *chain, const struct nat_plan *plan)
 {
@@ -184,12 +180,10 @@ static void describe_exits(struct nft_chain *chain, const struct nat_plan *plan)
 		rule = nft_add_rule(chain, NULL);
 		is_protocol(rule, most[i]->protocol);
 		leaving_by(rule, plan->tunnel);
-		is_ipv4(rule);
 		nft_goto(rule, most[i]->chain);
 	}
 	rule = nft_add_rule(chain, NULL);
 	leaving_by(rule, plan->tunnel);
-	is_ipv4(rule);
 	nft_goto(rule, "map_snat");
 }
 
@@ -206,7 +200,6 @@ static void describe_entrances(struct nft_table *table, const struct nat_plan *p
 	rule = nft_add_rule(nft_find_chain(table, "prerouting_nat"),
 			    "from the tunnel to an address that is not ours");
 	coming_by(rule, plan->tunnel);
-	is_ipv4(rule);
 	drop_counted(rule, "inbound");
 	if (!portset_is_whole(&plan->ports))
 		reject_unmappable(table, plan);
@@ -215,7 +208,6 @@ static void describe_entrances(struct nft_table *table, const struct nat_plan *p
 	rule = nft_add_rule(nft_find_chain(table, "postrouting_nat"),
 			    "hairpin: seen with the external address and port");
 	ct_status(rule, IPS_DST_NAT, NFT_CMP_NEQ);
-	is_ipv4(rule);
 	nft_ct(rule, NFT_CT_DST_IP, IP_CT_DIR_ORIGINAL, 0);
 	cmp_address(rule, NFT_CMP_EQ, 0, plan->address.addr);
 	match_interface(rule, NFT_META_IIFNAME, NFT_CMP_NEQ, plan->tunnel);
@@ -226,7 +218,6 @@ static void describe_entrances(struct nft_table *table, const struct nat_plan *p
 	nft_goto(rule, "map_enter");
 	rule = nft_add_rule(nft_find_chain(table, "input"), NULL);
 	coming_by(rule, plan->tunnel);
-	is_ipv4(rule);
 	nft_goto(rule, "map_input");
 }
 
@@ -235,12 +226,9 @@ void nat_map_describe(struct nft_table *table, const struct nat_plan *plan, uint
 	nft_add_counter(table, "refused",
 			"new connections without a free port, or over host_limit");
 	nft_add_counter(table, "unmappable", "packets of protocols without ports");
-	nft_add_counter(
-		table, "inbound",
-		"packets to the shared address that nobody asked for, or IPv6 to this machine "
-		"with a false source");
-	nft_add_counter(table, "leaks",
-			"packets kept from leaving with a source that they may not have");
+	nft_add_counter(table, "inbound",
+			"packets from outside to the shared address that nobody asked for");
+	nft_add_counter(table, "leaks", "packets kept from leaving with a foreign source");
 	describe_identity(table, plan);
 	describe_martians(table);
 	describe_filtering_sets(table);
@@ -249,6 +237,5 @@ void nat_map_describe(struct nft_table *table, const struct nat_plan *plan, uint
 	nat_snat_describe(table, plan);
 	nat_leave_describe(table, plan, tunnel_index);
 	nat_enter_describe(table, plan);
-	nat_outer_describe(table, plan);
 	describe_entrances(table, plan);
 }

@@ -34,9 +34,8 @@ struct nat_kind {
 extern const struct nat_kind nat_udp, nat_tcp, nat_echo;
 extern const struct nat_kind *const nat_kinds[NAT_KINDS];
 
-/* Words of the rules. The chains are entered with IPv4 of one protocol only, so that the
- * rules need not ask again; nft shows addresses as @nh,96,32 (source) and @nh,128,32 (destination)
- * then. */
+/* Words of the rules. The chains are entered with one protocol only, so that the rules need not
+ * ask again; nft shows ports as @th,0,16 (source) and @th,16,16 (destination) then. */
 #define ENDPOINT   0u /* LAN address . port */
 #define CONNECTION 4u /* destination . its port . our port */
 #define OWN_PORT   6u
@@ -79,5 +78,3 @@ void nat_limit_describe(struct nft_table *table, struct nft_chain *snat,
 /* nat_leave.c: the guard, and map_leave. */
 void nat_leave_describe(struct nft_table *table, const struct nat_plan *plan,
 			uint32_t tunnel_index);
-/* nat_outer.c: IPv6 with the address of one of the tunnel's ends. First in the input chain. */
-void nat_outer_describe(struct nft_table *table, const struct nat_plan *plan);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The two ends of the tunnel, CE and BR, as sources of IPv6. ip6_tunnel takes a packet of the BR
- * from whatever interface it came by, and the BR takes one of the CE from whatever host has sent
- * it: without these rules, a host of the LAN could play either. Nothing is asked but addresses, so
- * that every fragment and every protocol is meant, ICMPv6 errors "of the BR" too.
+ * The table of family ip6: the two ends of the tunnel, CE and BR, as sources of IPv6. ip6_tunnel
+ * takes a packet of the BR from whatever interface it came by, and the BR takes one of the CE from
+ * whatever host has sent it: without these rules, a host of the LAN could play either. Nothing is
+ * asked but addresses, so that every fragment and every protocol is meant, ICMPv6 errors "of the
+ * BR" too, and conntrack is left alone: that alone would cost native IPv6 more than all of this.
  */
-#include "lib/kernel/nat_map.h"
+#include "lib/kernel/nat.h"
+#include "lib/kernel/nat_words.h"
 
 #define IP6_SADDR               8u
 #define NEIGHBOUR_ADVERTISEMENT 136u /* RFC 4861 4.4 */
@@ -16,11 +18,19 @@ static bool is_known(const struct in6_addr *address)
 	return !IN6_IS_ADDR_UNSPECIFIED(address);
 }
 
-/* meta nfproto ipv6 ip6 saddr 2001:380:a120::9 */
+static bool relay_is_known(const struct nat_plan *plan)
+{
+	return is_known(&plan->br) && plan->wan[0];
+}
+
+bool nat_outer_wanted(const struct nat_plan *plan)
+{
+	return plan->present && plan->map && (relay_is_known(plan) || is_known(&plan->ce));
+}
+
+/* ip6 saddr 2001:380:a120::9 */
 static void is_from(struct nft_rule *rule, const struct in6_addr *address)
 {
-	nft_meta(rule, NFT_META_NFPROTO, 0);
-	cmp_u8(rule, NFT_CMP_EQ, 0, NFPROTO_IPV6);
 	nft_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, IP6_SADDR, sizeof(*address), 0);
 	nft_cmp(rule, NFT_CMP_EQ, 0, address, sizeof(*address));
 }
@@ -30,8 +40,6 @@ static void describe_relay(struct nft_chain *chain, const struct nat_plan *plan)
 {
 	struct nft_rule *rule;
 
-	if (!is_known(&plan->br) || !plan->wan[0])
-		return;
 	rule = nft_add_rule(chain, "the BR is beyond the WAN");
 	is_from(rule, &plan->br);
 	coming_by(rule, plan->wan);
@@ -59,7 +67,7 @@ static void describe_own_source(struct nft_chain *chain, const struct nat_plan *
 }
 
 /* @nh,160,32 is the end of an IPv6 source: loading four octets costs much less than loading
- * sixteen, and tells nearly every other host. IPv4 has other things there, and seldom the same. */
+ * sixteen, and tells nearly every other host. */
 static void describe_passing(struct nft_table *table, const struct nat_plan *plan)
 {
 	struct nft_chain *chain =
@@ -75,9 +83,14 @@ static void describe_passing(struct nft_table *table, const struct nat_plan *pla
 
 void nat_outer_describe(struct nft_table *table, const struct nat_plan *plan)
 {
-	struct nft_chain *input = nft_find_chain(table, "input");
+	struct nft_chain *input =
+		nft_add_chain(table, "input", "every packet to the router itself", NFT_CHAIN_FILTER,
+			      NF_INET_LOCAL_IN, NF_IP_PRI_FILTER);
 
-	describe_relay(input, plan);
+	nft_add_counter(table, "inbound", "packets from a false end of the tunnel");
+	nft_add_counter(table, "leaks", "packets kept from leaving as if they were the tunnel's");
+	if (relay_is_known(plan))
+		describe_relay(input, plan);
 	if (!is_known(&plan->ce))
 		return;
 	describe_own_source(input, plan);

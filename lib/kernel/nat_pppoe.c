@@ -61,7 +61,6 @@ static void describe_leave(struct nft_table *table, const struct nat_plan *plan)
 	pin(leave, pppoe->mask, pppoe->mark);
 	rule = nft_add_rule(chain, NULL);
 	leaving_by(rule, pppoe->interface);
-	is_ipv4(rule);
 	nft_goto(rule, "pppoe_leave");
 	if (!plan->map || !pppoe->map_mark)
 		return;
@@ -69,7 +68,6 @@ static void describe_leave(struct nft_table *table, const struct nat_plan *plan)
 	    pppoe->mask, pppoe->map_mark);
 	rule = nft_add_rule(chain, NULL);
 	leaving_by(rule, plan->tunnel);
-	is_ipv4(rule);
 	nft_goto(rule, "map_pin");
 }
 
@@ -84,7 +82,6 @@ static void reset_stray(struct nft_chain *chain, bool own, const char interface[
 
 	is_protocol(rule, IPPROTO_TCP);
 	tcp_flags(rule, FLAG_SYN | FLAG_RST, NFT_CMP_EQ);
-	is_ipv4(rule);
 	ct_mark_is(rule, mask, NFT_CMP_EQ, 0);
 	if (own)
 		nft_meta(rule, NFT_META_OIFNAME, 0);
@@ -115,13 +112,11 @@ static void describe_masquerade(struct nft_table *table, const struct nat_plan_p
 		return;
 	rule = nft_add_rule(chain, NULL);
 	leaving_by(rule, pppoe->interface);
-	is_ipv4(rule);
 	nft_masquerade(rule);
 	if (pppoe->address.s_addr == 0)
 		return;
 	rule = nft_add_rule(chain, "hairpin: answers must come back through the router");
 	ct_status(rule, IPS_DST_NAT, NFT_CMP_NEQ);
-	is_ipv4(rule);
 	nft_ct(rule, NFT_CT_DST_IP, IP_CT_DIR_ORIGINAL, 0);
 	cmp_address(rule, NFT_CMP_EQ, 0, pppoe->address);
 	match_interface(rule, NFT_META_IIFNAME, NFT_CMP_NEQ, pppoe->interface);
@@ -133,7 +128,6 @@ static void hairpin(struct nft_chain *chain, struct in_addr address)
 {
 	struct nft_rule *rule = nft_add_rule(chain, "hairpin");
 
-	is_ipv4(rule);
 	load_daddr(rule, 0);
 	cmp_address(rule, NFT_CMP_EQ, 0, address);
 	nft_goto(rule, "pppoe_arrive");
@@ -150,7 +144,6 @@ static void drop_spoofed(struct nft_table *table, const struct nat_plan_pppoe *p
 	nft_add_counter(table, "pppoe_spoofed",
 			"new connections from the PPPoE line with a source that is not there");
 	coming_by(rule, pppoe->interface);
-	is_ipv4(rule);
 	nft_fib_back_oifname(rule, 0);
 	nft_cmp(rule, NFT_CMP_NEQ, 0, pppoe->interface, IFNAMSIZ);
 	drop_counted(rule, "pppoe_spoofed");
@@ -169,7 +162,6 @@ static void describe_forwards(struct nft_table *table, const struct nat_plan_ppp
 	drop_spoofed(table, pppoe);
 	rule = nft_add_rule(nft_find_chain(table, "prerouting_nat"), NULL);
 	coming_by(rule, pppoe->interface);
-	is_ipv4(rule);
 	nft_goto(rule, "pppoe_arrive");
 	if (pppoe->address.s_addr == 0)
 		return;
@@ -188,7 +180,6 @@ static void clamp_mss(struct nft_chain *chain, const struct nat_plan_pppoe *pppo
 	match_interface(rule, key, NFT_CMP_EQ, pppoe->interface);
 	is_protocol(rule, IPPROTO_TCP);
 	tcp_flags(rule, FLAG_SYN, NFT_CMP_NEQ);
-	is_ipv4(rule);
 	nft_immediate(rule, &mss, sizeof(mss), 0);
 	nft_write_mss(rule, 0);
 }

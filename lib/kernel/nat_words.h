@@ -72,13 +72,6 @@ static inline void coming_by(struct nft_rule *rule, const char interface[IFNAMSI
 	match_interface(rule, NFT_META_IIFNAME, NFT_CMP_EQ, interface);
 }
 
-/* meta nfproto ipv4 */
-static inline void is_ipv4(struct nft_rule *rule)
-{
-	nft_meta(rule, NFT_META_NFPROTO, 0);
-	cmp_u8(rule, NFT_CMP_EQ, 0, NFPROTO_IPV4);
-}
-
 /* meta l4proto tcp */
 static inline void is_protocol(struct nft_rule *rule, uint8_t protocol)
 {
@@ -165,9 +158,11 @@ void nat_forwards_map(struct nft_table *table, const char *map, const char *comm
 void nat_forwards_rules(struct nft_chain *chain, const char *map,
 			const struct nat_forward *forwards, size_t count);
 
-/* nat_map.c, nat_choose.c, nat_pppoe.c: the parts of the table. */
+/* nat_map.c, nat_choose.c, nat_pppoe.c: the parts of the table of family ip. */
 void nat_map_sets(struct nft_table *table); /* what other parts refer to */
 /* tunnel_index: the tunnel's ifindex, 0 when it is not there (yet). */
 void nat_map_describe(struct nft_table *table, const struct nat_plan *plan, uint32_t tunnel_index);
 void nat_choose_describe(struct nft_table *table, const struct nat_plan *plan);
 void nat_pppoe_describe(struct nft_table *table, const struct nat_plan *plan);
+/* nat_outer.c: the table of family ip6. */
+void nat_outer_describe(struct nft_table *table, const struct nat_plan *plan);

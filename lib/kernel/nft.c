@@ -58,18 +58,19 @@ static struct nftnl_udata_buf *set_userdata(struct nft_table *table,
 /* ---- table, counters, sets --------------------------------------------------------------------
  */
 
-struct nft_table *nft_table_new(const char *name, const char *comment)
+struct nft_table *nft_table_new(enum nft_family family, const char *name, const char *comment)
 {
 	_cleanup_(nft_table_free_p) struct nft_table *table = calloc(1, sizeof(*table));
 	_cleanup_(nftnl_udata_buf_free_p) struct nftnl_udata_buf *userdata = NULL;
 
 	if (!table)
 		return NULL;
+	table->family = family;
 	nft_set_name(table->name, name);
 	table->object = nftnl_table_alloc();
 	if (!table->object || nftnl_table_set_str(table->object, NFTNL_TABLE_NAME, name) < 0)
 		return NULL;
-	nftnl_table_set_u32(table->object, NFTNL_TABLE_FAMILY, NFPROTO_INET);
+	nftnl_table_set_u32(table->object, NFTNL_TABLE_FAMILY, nft_protocol(family));
 	userdata = comment_userdata(table, comment);
 	if (userdata)
 		nftnl_table_set_data(table->object, NFTNL_TABLE_USERDATA,
@@ -86,7 +87,7 @@ void nft_add_counter(struct nft_table *table, const char *name, const char *comm
 	if (object) {
 		nftnl_obj_set_str(object, NFTNL_OBJ_TABLE, table->name);
 		nftnl_obj_set_str(object, NFTNL_OBJ_NAME, name);
-		nftnl_obj_set_u32(object, NFTNL_OBJ_FAMILY, NFPROTO_INET);
+		nftnl_obj_set_u32(object, NFTNL_OBJ_FAMILY, nft_protocol(table->family));
 		nftnl_obj_set_u32(object, NFTNL_OBJ_TYPE, NFT_OBJECT_COUNTER);
 		nftnl_obj_set_u64(object, NFTNL_OBJ_CTR_PKTS, 0);
 		nftnl_obj_set_u64(object, NFTNL_OBJ_CTR_BYTES, 0);
@@ -159,7 +160,7 @@ static void set_describe(struct nftnl_set *object, const struct nft_set_spec *sp
 
 	nftnl_set_set_str(object, NFTNL_SET_TABLE, table->name);
 	nftnl_set_set_str(object, NFTNL_SET_NAME, spec->name);
-	nftnl_set_set_u32(object, NFTNL_SET_FAMILY, NFPROTO_INET);
+	nftnl_set_set_u32(object, NFTNL_SET_FAMILY, nft_protocol(table->family));
 	nftnl_set_set_u32(object, NFTNL_SET_ID, (uint32_t)table->set_count + 1);
 	nftnl_set_set_u32(object, NFTNL_SET_FLAGS, set_flags(spec));
 	nftnl_set_set_u32(object, NFTNL_SET_KEY_TYPE, type);
@@ -270,7 +271,7 @@ struct nft_chain *nft_add_chain(struct nft_table *table, const char *name, const
 	if (object) {
 		nftnl_chain_set_str(object, NFTNL_CHAIN_TABLE, table->name);
 		nftnl_chain_set_str(object, NFTNL_CHAIN_NAME, name);
-		nftnl_chain_set_u32(object, NFTNL_CHAIN_FAMILY, NFPROTO_INET);
+		nftnl_chain_set_u32(object, NFTNL_CHAIN_FAMILY, nft_protocol(table->family));
 		if (kind != NFT_CHAIN_PLAIN) {
 			nftnl_chain_set_str(object, NFTNL_CHAIN_TYPE, chain_type_name(kind));
 			nftnl_chain_set_u32(object, NFTNL_CHAIN_HOOKNUM, hook);
@@ -302,7 +303,7 @@ struct nft_rule *nft_add_rule(struct nft_chain *chain, const char *comment)
 	if (object) {
 		nftnl_rule_set_str(object, NFTNL_RULE_TABLE, chain->table->name);
 		nftnl_rule_set_str(object, NFTNL_RULE_CHAIN, chain->name);
-		nftnl_rule_set_u32(object, NFTNL_RULE_FAMILY, NFPROTO_INET);
+		nftnl_rule_set_u32(object, NFTNL_RULE_FAMILY, nft_protocol(chain->table->family));
 		if (userdata)
 			nftnl_rule_set_data(object, NFTNL_RULE_USERDATA,
 					    nftnl_udata_buf_data(userdata),

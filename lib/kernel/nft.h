@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A vocabulary for one nftables table, and the verb that makes the kernel's table equal to it.
+ * A vocabulary for nftables tables, and the verb that makes the kernel's tables equal to them.
  *
  * A table is described from nothing: counters, sets and maps, chains, rules, each rule a row of
  * expressions (linux/netfilter/nf_tables.h). An allocation that fails is remembered and told by
- * nft_table_failed(), so that sentences need no check of their own. nft_sync() then compares it
- * with what the kernel has, and sends what differs in one transaction.
+ * nft_table_failed(), so that sentences need no check of their own. nft_sync() then compares the
+ * tables of one name, one of each family, with what the kernel has, and sends what differs in one
+ * transaction.
  *
  * This header and its files are the only ones that know libnftnl: nft.c and nft_words.c have the
  * words, nft_model.c what they make, nft_read.c reads, nft_picture.c and nft_diff.c compare,
@@ -31,8 +32,16 @@ struct nft_set;
 struct nft_chain;
 struct nft_rule;
 
-/* Family inet. Names and comments are copied. NULL: no memory. */
-struct nft_table *nft_table_new(const char *name, const char *comment);
+/* A table sees the packets of its family, and those of the other cost nothing. (One of family inet
+ * sees both, and a chain of NAT or a question for conntrack then makes the kernel track both.) */
+enum nft_family {
+	NFT_IP,
+	NFT_IP6,
+	NFT_FAMILIES,
+};
+
+/* Names and comments are copied. NULL: no memory. */
+struct nft_table *nft_table_new(enum nft_family family, const char *name, const char *comment);
 void nft_table_free(struct nft_table *table); /* takes NULL */
 DEFINE_CLEANUP(struct nft_table *, nft_table_free);
 bool nft_table_failed(const struct nft_table *table);
@@ -170,33 +179,34 @@ void nft_set_watch(struct nft *nft, struct nft_watch *watch);
 /* Messages sent so far that change something. */
 uint64_t nft_changes(const struct nft *nft);
 
-/* Makes the kernel's table of that name equal to want. What packets have taught the table stays,
- * unless an identity set differs, or a set or base chain must be made anew. want NULL: no table of
- * this name.
+/* Makes the kernel's tables of that name equal to want, which has one of each family; NULL: none.
+ * What packets have taught a table stays, unless an identity set differs, or a set or base chain
+ * must be made anew.
  *
  * Returns 1 when something was changed, 0 when all was so, negative errno with the kernel's words.
  * All or nothing: the kernel takes one transaction. */
-int nft_sync(struct nft *nft, const char *name, const struct nft_table *want, struct fault *reterr);
+int nft_sync(struct nft *nft, const char *name, const struct nft_table *const want[NFT_FAMILIES],
+	     struct fault *reterr);
 
-/* 1: the table is there, as nft_sync() left it; 0: not known; negative errno. One question, however
- * large the table. */
+/* 1: the tables are there, as nft_sync() left them; 0: not known; negative errno. One question,
+ * however large they are. */
 int nft_stands(struct nft *nft, const char *name, struct fault *reterr);
 
-/* Walks the elements of a set. handler gets key and data (NULL for sets) as whole words per part.
- * 0 or negative errno; -ENOENT when there is no such set. */
+/* Walks the elements of a set of the table of family ip. handler gets key and data (NULL for sets)
+ * as whole words per part. 0 or negative errno; -ENOENT when there is no such set. */
 int nft_read_elements(struct nft *nft, const char *table, const char *set,
 		      void (*handler)(void *userdata, const void *key, const void *data),
 		      void *userdata, struct fault *reterr);
 
-/* Removes the elements that unwanted says true to; one that has gone by itself is no error.
- * Returns how many, or negative errno. */
+/* Removes the elements that unwanted says true to, in family ip; one that has gone by itself is no
+ * error. Returns how many, or negative errno. */
 int nft_remove_elements(struct nft *nft, const char *table, const char *set,
 			bool (*unwanted)(void *userdata, const void *key, const void *data),
 			void *userdata, struct fault *reterr);
 
 /* 0, -ENOENT or other negative errno. */
-int nft_read_counter(struct nft *nft, const char *table, const char *name, uint64_t *ret_packets,
-		     struct fault *reterr);
+int nft_read_counter(struct nft *nft, enum nft_family family, const char *table, const char *name,
+		     uint64_t *ret_packets, struct fault *reterr);
 
 /* The transaction that makes an absent table: for tests. The caller frees *ret. 0 or -ENOMEM. */
 int nft_table_messages(const struct nft_table *table, void **ret, size_t *ret_length);

@@ -71,8 +71,8 @@ struct nlmsghdr *nft_batch_add(struct nft_batch *batch, uint16_t type, uint16_t 
 		return NULL;
 	snprintf(batch->what[batch->count], NFT_WHAT_MAX, "%s nftables %s %s", verb, kind, name);
 	batch->changes++;
-	return nftnl_nlmsg_build_hdr((char *)batch->data + batch->length, type, NFPROTO_INET, flags,
-				     (uint32_t)batch->count++);
+	return nftnl_nlmsg_build_hdr((char *)batch->data + batch->length, type, batch->family,
+				     flags, (uint32_t)batch->count++);
 }
 
 void nft_batch_close(struct nft_batch *batch, const struct nlmsghdr *nlh)

@@ -18,6 +18,7 @@ struct nft_batch {
 	uint8_t *data;
 	size_t length, room;
 	uint32_t generation;
+	uint8_t family;             /* NFPROTO_* of the messages that are added next */
 	char (*what)[NFT_WHAT_MAX]; /* of each message, for when it fails */
 	size_t count, what_room;    /* messages, the first one's sequence number being 0 */
 	unsigned int changes;       /* messages but the first and the last */

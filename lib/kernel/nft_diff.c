@@ -203,6 +203,7 @@ void nft_diff(struct nft_batch *batch, const struct nft_table *want,
 {
 	const struct diff diff = {batch, want, picture, have};
 
+	batch->family = nft_protocol(want->family);
 	if (!have) {
 		put_everything(batch, want);
 		return;

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "lib/kernel/nft_model.h"
 
+#include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <stdlib.h>
 #include <string.h>
+
+uint8_t nft_protocol(enum nft_family family)
+{
+	return family == NFT_IP6 ? NFPROTO_IPV6 : NFPROTO_IPV4;
+}
 
 void nft_set_name(char to[NFT_NAME_MAX], const char *from)
 {

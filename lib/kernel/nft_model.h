@@ -52,6 +52,7 @@ struct nft_counter {
 };
 
 struct nft_table {
+	enum nft_family family;
 	char name[NFT_NAME_MAX];
 	struct nftnl_table *object;
 	bool failed;
@@ -63,6 +64,7 @@ struct nft_table {
 	size_t chain_count, chain_room;
 };
 
+uint8_t nft_protocol(enum nft_family family);               /* NFPROTO_* */
 void nft_set_name(char to[NFT_NAME_MAX], const char *from); /* cut when too long */
 
 /* Empty holders that take over an object (may be NULL: no memory). Used by both sides. */

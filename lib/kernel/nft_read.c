@@ -25,12 +25,13 @@ DEFINE_CLEANUP(struct nftnl_rule *, nftnl_rule_free);
 DEFINE_CLEANUP(struct nftnl_set *, nftnl_set_free);
 DEFINE_CLEANUP(struct nftnl_table *, nftnl_table_free);
 
-static struct nlmsghdr *question(struct nfnl *nl, char buffer[static QUESTION_MAX], uint16_t type,
-				 uint16_t flags)
+static struct nlmsghdr *question(struct nfnl *nl, enum nft_family family,
+				 char buffer[static QUESTION_MAX], uint16_t type, uint16_t flags)
 {
 	/* libmnl leaves the octets between attributes as they are. */
 	memset(buffer, 0, QUESTION_MAX);
-	return nftnl_nlmsg_build_hdr(buffer, type, NFPROTO_INET, flags, nfnl_take_sequence(nl, 1));
+	return nftnl_nlmsg_build_hdr(buffer, type, nft_protocol(family), flags,
+				     nfnl_take_sequence(nl, 1));
 }
 
 /* ---- generation ------------------------------------------------------------------------------ */
@@ -51,7 +52,7 @@ static int take_generation(const struct nlmsghdr *nlh, void *userdata)
 int nft_read_generation(struct nfnl *nl, uint32_t *ret, struct fault *reterr)
 {
 	_Alignas(struct nlmsghdr) char buffer[QUESTION_MAX];
-	struct nlmsghdr *nlh = question(nl, buffer, NFT_MSG_GETGEN, 0);
+	struct nlmsghdr *nlh = question(nl, NFT_IP, buffer, NFT_MSG_GETGEN, 0);
 
 	return nfnl_ask(nl, nlh, take_generation, ret, "read nftables generation", reterr);
 }
@@ -119,14 +120,14 @@ static int take_elements(const struct nlmsghdr *nlh, void *userdata)
 	return r;
 }
 
-int nft_read_rows(struct nfnl *nl, const char *table, const char *set,
+int nft_read_rows(struct nfnl *nl, enum nft_family family, const char *table, const char *set,
 		  const struct nft_shape *shape, const struct nft_element_reader *reader,
 		  struct fault *reterr)
 {
 	struct element_walk walk = {shape, reader};
 	_Alignas(struct nlmsghdr) char buffer[QUESTION_MAX];
 	char what[WHAT_MAX];
-	struct nlmsghdr *nlh = question(nl, buffer, NFT_MSG_GETSETELEM, NLM_F_DUMP);
+	struct nlmsghdr *nlh = question(nl, family, buffer, NFT_MSG_GETSETELEM, NLM_F_DUMP);
 
 	if (shape->key_length > PART_MAX || shape->data_length > PART_MAX)
 		return fault_errno(reterr, -EBADMSG, "read nftables set %s", set);
@@ -148,12 +149,12 @@ static int take_shape(const struct nlmsghdr *nlh, void *userdata)
 	return 0;
 }
 
-int nft_read_shape(struct nfnl *nl, const char *table, const char *set, struct nft_shape *ret,
-		   struct fault *reterr)
+int nft_read_shape(struct nfnl *nl, enum nft_family family, const char *table, const char *set,
+		   struct nft_shape *ret, struct fault *reterr)
 {
 	_Alignas(struct nlmsghdr) char buffer[QUESTION_MAX];
 	char what[WHAT_MAX];
-	struct nlmsghdr *nlh = question(nl, buffer, NFT_MSG_GETSET, 0);
+	struct nlmsghdr *nlh = question(nl, family, buffer, NFT_MSG_GETSET, 0);
 
 	mnl_attr_put_strz(nlh, NFTA_SET_TABLE, table);
 	mnl_attr_put_strz(nlh, NFTA_SET_NAME, set);
@@ -164,6 +165,7 @@ int nft_read_shape(struct nfnl *nl, const char *table, const char *set, struct n
 /* ---- a whole table --------------------------------------------------------------------------- */
 
 struct table_walk {
+	enum nft_family family;
 	const char *name;
 	struct nft_picture *picture;
 	void *scratch;
@@ -272,7 +274,8 @@ static int read_static_sets(struct nfnl *nl, const struct table_walk *walk,
 		if (!wanted || wanted->learnt || !nft_shape_equal(&wanted->shape, &set->shape))
 			continue;
 		reader.userdata = &set->rows;
-		r = nft_read_rows(nl, walk->name, set->name, &set->shape, &reader, reterr);
+		r = nft_read_rows(nl, walk->family, walk->name, set->name, &set->shape, &reader,
+				  reterr);
 		nft_rows_sort(&set->rows);
 	}
 	return r;
@@ -295,7 +298,8 @@ static int read_parts(struct nfnl *nl, struct table_walk *walk, const struct nft
 	int r = 0;
 
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(parts); i++) {
-		struct nlmsghdr *nlh = question(nl, buffer, parts[i].type, NLM_F_DUMP);
+		struct nlmsghdr *nlh =
+			question(nl, walk->family, buffer, parts[i].type, NLM_F_DUMP);
 
 		if (parts[i].table_attribute)
 			mnl_attr_put_strz(nlh, parts[i].table_attribute, walk->name);
@@ -304,12 +308,12 @@ static int read_parts(struct nfnl *nl, struct table_walk *walk, const struct nft
 	return r < 0 ? r : read_static_sets(nl, walk, want, reterr);
 }
 
-int nft_read_picture(struct nfnl *nl, const char *name, const struct nft_table *want,
-		     struct nft_picture **ret, struct fault *reterr)
+int nft_read_picture(struct nfnl *nl, enum nft_family family, const char *name,
+		     const struct nft_table *want, struct nft_picture **ret, struct fault *reterr)
 {
 	_cleanup_(nft_picture_free_p) struct nft_picture *picture = calloc(1, sizeof(*picture));
 	_cleanup_free_ void *scratch = calloc(1, NFT_SCRATCH_SIZE);
-	struct table_walk walk = {name, picture, scratch};
+	struct table_walk walk = {family, name, picture, scratch};
 	_Alignas(struct nlmsghdr) char buffer[QUESTION_MAX];
 	struct fault fault = {0};
 	struct nlmsghdr *nlh;
@@ -317,7 +321,7 @@ int nft_read_picture(struct nfnl *nl, const char *name, const struct nft_table *
 
 	if (!picture || !scratch)
 		return fault_errno(reterr, -ENOMEM, "read nftables table %s", name);
-	nlh = question(nl, buffer, NFT_MSG_GETTABLE, 0);
+	nlh = question(nl, family, buffer, NFT_MSG_GETTABLE, 0);
 	mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, name);
 	r = nfnl_ask(nl, nlh, take_table, &walk, "read nftables table", &fault);
 	if (r == -ENOENT) {
@@ -348,12 +352,12 @@ static int take_packets(const struct nlmsghdr *nlh, void *userdata)
 	return 0;
 }
 
-int nft_read_packets(struct nfnl *nl, const char *table, const char *counter, uint64_t *ret,
-		     struct fault *reterr)
+int nft_read_packets(struct nfnl *nl, enum nft_family family, const char *table,
+		     const char *counter, uint64_t *ret, struct fault *reterr)
 {
 	_Alignas(struct nlmsghdr) char buffer[QUESTION_MAX];
 	char what[WHAT_MAX];
-	struct nlmsghdr *nlh = question(nl, buffer, NFT_MSG_GETOBJ, 0);
+	struct nlmsghdr *nlh = question(nl, family, buffer, NFT_MSG_GETOBJ, 0);
 
 	mnl_attr_put_strz(nlh, NFTA_OBJ_TABLE, table);
 	mnl_attr_put_strz(nlh, NFTA_OBJ_NAME, counter);

@@ -14,19 +14,19 @@ struct nft_element_reader {
 	void *userdata;
 };
 
-int nft_read_rows(struct nfnl *nl, const char *table, const char *set,
+int nft_read_rows(struct nfnl *nl, enum nft_family family, const char *table, const char *set,
 		  const struct nft_shape *shape, const struct nft_element_reader *reader,
 		  struct fault *reterr);
 
 /* -ENOENT: no such set. */
-int nft_read_shape(struct nfnl *nl, const char *table, const char *set, struct nft_shape *ret,
-		   struct fault *reterr);
+int nft_read_shape(struct nfnl *nl, enum nft_family family, const char *table, const char *set,
+		   struct nft_shape *ret, struct fault *reterr);
 
 /* *ret is NULL when there is no such table. The elements are read of sets that want has in the same
  * shape and that are not learnt; want NULL: only whether it is there. */
-int nft_read_picture(struct nfnl *nl, const char *name, const struct nft_table *want,
-		     struct nft_picture **ret, struct fault *reterr);
+int nft_read_picture(struct nfnl *nl, enum nft_family family, const char *name,
+		     const struct nft_table *want, struct nft_picture **ret, struct fault *reterr);
 
 /* -ENOENT: no such counter. */
-int nft_read_packets(struct nfnl *nl, const char *table, const char *counter, uint64_t *ret,
-		     struct fault *reterr);
+int nft_read_packets(struct nfnl *nl, enum nft_family family, const char *table,
+		     const char *counter, uint64_t *ret, struct fault *reterr);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Makes the kernel's table equal to the wanted one.
+ * Makes the kernel's tables equal to the wanted ones.
  *
  * What stands after our own transaction is remembered together with the generation of the rule set
  * that it led to. As long as the kernel still has this generation nobody has changed anything, and
- * nothing needs to be read; otherwise the table is read anew. The transaction names the generation
- * it was made for, so that nothing can come between reading and writing.
+ * nothing needs to be read; otherwise the tables are read anew. The transaction names the
+ * generation it was made for, so that nothing can come between reading and writing.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -19,14 +19,26 @@
 
 #define RETRIES 8 /* a table that changes under our eyes more often than this is -EBUSY */
 
+/* The tables of one name; NULL: none of that family. */
+struct pictures {
+	struct nft_picture *of[NFT_FAMILIES];
+};
+
+static void pictures_done(struct pictures *pictures)
+{
+	for (size_t i = 0; i < NFT_FAMILIES; i++)
+		nft_picture_free(pictures->of[i]);
+	*pictures = (struct pictures){0};
+}
+
 struct nft {
 	struct nfnl *nl;
 	struct nft_watch *watch; /* not ours; may be NULL */
 	uint64_t changes;
-	/* What stood at this generation; generation 0: not known. picture NULL: nothing. */
+	/* What stood at this generation; generation 0: not known. */
 	char name[NFT_NAME_MAX];
 	uint32_t generation;
-	struct nft_picture *picture;
+	struct pictures pictures;
 };
 
 void nft_close(struct nft *nft)
@@ -34,7 +46,7 @@ void nft_close(struct nft *nft)
 	if (!nft)
 		return;
 	nfnl_close(nft->nl);
-	nft_picture_free(nft->picture);
+	pictures_done(&nft->pictures);
 	free(nft);
 }
 
@@ -66,19 +78,19 @@ uint64_t nft_changes(const struct nft *nft)
 
 static void forget(struct nft *nft)
 {
-	nft_picture_free(nft->picture);
-	nft->picture = NULL;
+	pictures_done(&nft->pictures);
 	nft->generation = 0;
 }
 
-/* Takes the picture. */
+/* Takes the pictures. */
 static void remember(struct nft *nft, const char *name, uint32_t generation,
-		     struct nft_picture *picture)
+		     struct pictures *pictures)
 {
 	forget(nft);
 	snprintf(nft->name, sizeof(nft->name), "%s", name);
 	nft->generation = generation;
-	nft->picture = picture;
+	nft->pictures = *pictures;
+	*pictures = (struct pictures){0};
 }
 
 static bool is_known(const struct nft *nft, const char *name, uint32_t generation)
@@ -104,46 +116,71 @@ static int send_batch(struct nft *nft, struct nft_batch *batch, struct fault *re
 }
 
 /* Brings what stands at generation into the memory. */
-static int look(struct nft *nft, const char *name, const struct nft_table *want,
+static int look(struct nft *nft, const char *name, const struct nft_table *const want[],
 		uint32_t generation, struct fault *reterr)
 {
-	struct nft_picture *have = NULL;
-	int r;
+	_cleanup_(pictures_done) struct pictures have = {0};
 
 	if (is_known(nft, name, generation))
 		return 0;
 	forget(nft);
-	r = nft_read_picture(nft->nl, name, want, &have, reterr);
-	if (r < 0)
-		return r;
-	remember(nft, name, generation, have);
+	for (enum nft_family i = 0; i < NFT_FAMILIES; i++) {
+		int r = nft_read_picture(nft->nl, i, name, want[i], &have.of[i], reterr);
+
+		if (r < 0)
+			return r;
+	}
+	remember(nft, name, generation, &have);
 	return 0;
 }
 
 /* What stands afterwards is remembered; after a failure nobody knows. */
 static int commit(struct nft *nft, struct nft_batch *batch, const char *name,
-		  struct nft_picture *picture, struct fault *reterr)
+		  struct pictures *pictures, struct fault *reterr)
 {
-	_cleanup_(nft_picture_free_p) struct nft_picture *owned = picture;
 	int r;
 
 	nft_watch_pause(nft->watch);
 	r = send_batch(nft, batch, reterr);
 	(void)nft_watch_resume(nft->watch); /* or at the next beginning */
 	if (r > 0)
-		remember(nft, name, next_generation(batch->generation), TAKE_PTR(owned));
+		remember(nft, name, next_generation(batch->generation), pictures);
 	else
 		forget(nft);
 	return r < 0 ? r : 1;
 }
 
-static int sync_once(struct nft *nft, const char *name, const struct nft_table *want,
+static int take_pictures(const struct nft_table *const want[], struct pictures *ret)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < NFT_FAMILIES && r >= 0; i++)
+		if (want[i])
+			r = nft_picture_new(want[i], &ret->of[i]);
+	return r;
+}
+
+static void put_differences(struct nft_batch *batch, const char *name,
+			    const struct nft_table *const want[], const struct pictures *pictures,
+			    const struct pictures *have)
+{
+	for (enum nft_family i = 0; i < NFT_FAMILIES; i++) {
+		if (want[i]) {
+			nft_diff(batch, want[i], pictures->of[i], have->of[i]);
+		} else if (have->of[i]) {
+			batch->family = nft_protocol(i);
+			nft_delete_table(batch, name);
+		}
+	}
+}
+
+static int sync_once(struct nft *nft, const char *name, const struct nft_table *const want[],
 		     struct fault *reterr)
 {
-	_cleanup_(nft_picture_free_p) struct nft_picture *picture = NULL;
+	_cleanup_(pictures_done) struct pictures pictures = {0};
 	_cleanup_nft_batch_ struct nft_batch batch = {0};
 	uint32_t generation = 0;
-	int r = want ? nft_picture_new(want, &picture) : 0;
+	int r = take_pictures(want, &pictures);
 
 	if (r < 0)
 		return fault_errno(reterr, r, "describe nftables table %s", name);
@@ -154,13 +191,10 @@ static int sync_once(struct nft *nft, const char *name, const struct nft_table *
 	if (r < 0)
 		return r;
 	nft_batch_begin(&batch, generation);
-	if (want)
-		nft_diff(&batch, want, picture, nft->picture);
-	else if (nft->picture)
-		nft_delete_table(&batch, name);
+	put_differences(&batch, name, want, &pictures, &nft->pictures);
 	if (batch.changes == 0 && !batch.failed)
 		return 0;
-	return commit(nft, &batch, name, TAKE_PTR(picture), reterr);
+	return commit(nft, &batch, name, &pictures, reterr);
 }
 
 /* While a transaction of ours was under way the watch heard nothing. */
@@ -172,7 +206,16 @@ static bool others_came(struct nft *nft)
 			      generation != nft->generation);
 }
 
-int nft_sync(struct nft *nft, const char *name, const struct nft_table *want, struct fault *reterr)
+static bool failed(const struct nft_table *const want[])
+{
+	for (size_t i = 0; i < NFT_FAMILIES; i++)
+		if (want[i] && want[i]->failed)
+			return true;
+	return false;
+}
+
+int nft_sync(struct nft *nft, const char *name, const struct nft_table *const want[NFT_FAMILIES],
+	     struct fault *reterr)
 {
 	struct fault fault = {0};
 	bool changed = false;
@@ -180,7 +223,7 @@ int nft_sync(struct nft *nft, const char *name, const struct nft_table *want, st
 
 	if (r < 0)
 		return fault_errno(reterr, r, "listen to nftables");
-	if (want && want->failed)
+	if (failed(want))
 		return fault_errno(reterr, -ENOMEM, "describe nftables table %s", name);
 	/* ERESTART: another program's transaction came between reading and writing. */
 	for (unsigned int i = 0; i < RETRIES; i++) {
@@ -207,7 +250,7 @@ int nft_stands(struct nft *nft, const char *name, struct fault *reterr)
 
 	if (r < 0)
 		return fault_errno(reterr, r, "listen to nftables");
-	if (nft->generation == 0 || !nft->picture)
+	if (nft->generation == 0 || !nft->pictures.of[NFT_IP])
 		return 0;
 	r = nft_read_generation(nft->nl, &generation, reterr);
 	return r < 0 ? r : is_known(nft, name, generation);
@@ -234,11 +277,11 @@ int nft_read_elements(struct nft *nft, const char *table, const char *set,
 	struct element_teller teller = {handler, userdata};
 	const struct nft_element_reader reader = {tell_element, &teller};
 	struct nft_shape shape;
-	int r = nft_read_shape(nft->nl, table, set, &shape, reterr);
+	int r = nft_read_shape(nft->nl, NFT_IP, table, set, &shape, reterr);
 
 	if (r < 0)
 		return r;
-	r = nft_read_rows(nft->nl, table, set, &shape, &reader, reterr);
+	r = nft_read_rows(nft->nl, NFT_IP, table, set, &shape, &reader, reterr);
 	return r == -EINTR ? 0 : r; /* seen twice or not at all: good enough for counting */
 }
 
@@ -264,6 +307,7 @@ static int remove_row(struct nft *nft, struct nft_element_writer writer,
 	_cleanup_nft_batch_ struct nft_batch batch = {0};
 
 	nft_batch_begin(&batch, 0);
+	batch.family = nft_protocol(NFT_IP);
 	writer.batch = &batch;
 	nft_put_element(&writer, rows, i);
 	nft_put_last_elements(&writer);
@@ -297,22 +341,22 @@ int nft_remove_elements(struct nft *nft, const char *table, const char *set,
 	const struct nft_element_reader reader = {pick_element, &picker};
 	struct nft_shape shape;
 	const struct nft_element_writer writer = {.table = table, .set = set, .shape = &shape};
-	int r = nft_read_shape(nft->nl, table, set, &shape, reterr);
+	int r = nft_read_shape(nft->nl, NFT_IP, table, set, &shape, reterr);
 
 	if (r < 0)
 		return r;
 	picker.rows = nft_shape_rows(&shape);
-	r = nft_read_rows(nft->nl, table, set, &shape, &reader, reterr);
+	r = nft_read_rows(nft->nl, NFT_IP, table, set, &shape, &reader, reterr);
 	if (r >= 0 || r == -EINTR)
 		r = remove_rows(nft, &writer, &picker.rows, reterr);
 	nft_rows_done(&picker.rows);
 	return r;
 }
 
-int nft_read_counter(struct nft *nft, const char *table, const char *name, uint64_t *ret_packets,
-		     struct fault *reterr)
+int nft_read_counter(struct nft *nft, enum nft_family family, const char *table, const char *name,
+		     uint64_t *ret_packets, struct fault *reterr)
 {
-	return nft_read_packets(nft->nl, table, name, ret_packets, reterr);
+	return nft_read_packets(nft->nl, family, table, name, ret_packets, reterr);
 }
 
 int nft_table_messages(const struct nft_table *table, void **ret, size_t *ret_length)

@@ -22,7 +22,7 @@
 
 #define PLAN_PROTOCOL      77 /* rtm_protocol and FRA_PROTOCOL; unused in iproute2's rt_protos */
 #define PLAN_ALIAS         "maped"
-#define PLAN_TABLE         "maped" /* family inet */
+#define PLAN_TABLE         "maped" /* of the families ip and ip6 */
 #define PLAN_MAIN_TABLE    254u    /* RT_TABLE_MAIN */
 #define PLAN_ENCAPSULATION 40u     /* octets of the outer IPv6 header (RFC 7597 8.3) */
 #define PLAN_FLOOR_METRIC  4294967295u

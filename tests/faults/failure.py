@@ -95,7 +95,7 @@ class Failing:
             removed = maped.remove()
             need(removed.returncode == 0, "maped --remove after %s: %s", environment, removed.stdout)
         need(box.ours() == box.NOTHING, "left behind after %s, exit %d: %s", environment, code, box.ours())
-        need("table inet maped" not in box.router.run("nft", "list", "tables"), "the table is left after %s", environment)
+        need("table ip maped" not in box.router.run("nft", "list", "tables"), "the table is left after %s", environment)
         return ("whole" if whole and code == 0 else "exit %d" % code), marks
 
 

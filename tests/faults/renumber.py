@@ -271,7 +271,7 @@ def renumbering_against_a_model(box):
         if line and line is not before and player.model.choose() != "none":
             changed += 1
         if number % 50 == 7 and line:
-            table = box.router.run("nft", "list", "table", "inet", "maped", check=False)
+            table = box.router.run("nft", "list", "table", "ip", "maped", check=False)
             need(not table.startswith("table") or line.params[1] in table, "the table does not translate to %s", line.params[1])
         if number % 200 == 199:
             for line in player.lines:

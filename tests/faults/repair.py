@@ -108,11 +108,13 @@ def table_event(event):
 
 
 NFT_FAULTS = [
-    Fault("ruleset flushed", nft("flush", "ruleset"), table_event, "table inet maped altered by nft"),
-    Fault("our table deleted", nft("delete", "table", "inet", "maped"), table_event, "table inet maped altered by nft"),
-    Fault("our table emptied", nft("flush", "table", "inet", "maped"), table_event, "table inet maped altered by nft"),
-    Fault("our table replaced", nft("delete table inet maped; add table inet maped; add chain inet maped x"), table_event,
-          "table inet maped altered by nft"),
+    Fault("ruleset flushed", nft("flush", "ruleset"), table_event, "nftables table maped altered by nft"),
+    Fault("our table deleted", nft("delete", "table", "ip", "maped"), table_event, "nftables table maped altered by nft"),
+    Fault("our table emptied", nft("flush", "table", "ip", "maped"), table_event, "nftables table maped altered by nft"),
+    Fault("our table replaced", nft("delete table ip maped; add table ip maped; add chain ip maped x"), table_event,
+          "nftables table maped altered by nft"),
+    Fault("our IPv6 table deleted", nft("delete", "table", "ip6", "maped"), table_event, "nftables table maped altered by nft"),
+    Fault("our IPv6 table emptied", nft("flush", "table", "ip6", "maped"), table_event, "nftables table maped altered by nft"),
 ]
 
 
@@ -123,7 +125,7 @@ def whole(box):
     settings = (box.router.get("ipv4/ip_forward"), box.router.get("ipv4/conf/tun0/rp_filter"))
     altered = [address for address in box.router.netlink.addresses(socket.AF_INET6)
                if address.address == CE and not address.flags & netlink.NOPREFIXROUTE]
-    table = box.router.run("nft", "list", "table", "inet", "maped", check=False)
+    table = "".join(box.router.run("nft", "list", "table", family, "maped", check=False) for family in ("ip", "ip6"))
     # the kernel never changes the comment of a table that stands, and counters count
     table = re.sub(r"packets \d+ bytes \d+|^\tcomment .*\n", "", table, flags=re.M)
     return ours, rules, settings, altered, table

@@ -53,7 +53,7 @@ def in_parts(packet, ident):
 
 
 def counted(name):
-    return int(run("nft", "list", "counter", "inet", "maped", name).rsplit("packets ", 1)[1].split()[0])
+    return int(run("nft", "list", "counter", "ip", "maped", name).rsplit("packets ", 1)[1].split()[0])
 
 
 def first_packets(source, destination, port):

@@ -7,7 +7,7 @@ set -eu
 program=$(command -v maped)
 pid() { systemctl show -p MainPID --value maped; }
 new_pid() { [ "$(pid)" != 0 ] && [ "$(pid)" != "$1" ] && systemctl -q is-active maped; }
-stands() { echo "$(cat /sys/class/net/map0/ifindex) $(nft -s -t -a list table inet maped | sha256sum) $(ip -4 route show dev map0)"; }
+stands() { echo "$(cat /sys/class/net/map0/ifindex) $(nft -s -t -a list table ip maped | sha256sum) $(ip -4 route show dev map0)"; }
 
 # hitless NAME COMMAND...: COMMAND replaces the process while packets flow
 hitless() {
@@ -73,7 +73,7 @@ listen_end() {
   wait "$nft_monitor" "$ip_monitor" 2>/dev/null || true
 }
 # what was told, without learnt elements and what the lines do by themselves
-told() { grep -v '^# new generation' "$state/monitor.nft" | grep -vE 'element inet maped map_(udp|tcp|echo)_' || true; grep -E 'map0|maped|proto 77' "$state/monitor.ip" || true; }
+told() { grep -v '^# new generation' "$state/monitor.nft" | grep -vE 'element ip maped map_(udp|tcp|echo)_' || true; grep -E 'map0|maped|proto 77' "$state/monitor.ip" || true; }
 reload_done() { journalctl -u maped --no-pager -o cat --since "@$1" | grep -q 'rules$'; }
 reload() {
   local since
@@ -83,7 +83,7 @@ reload() {
 }
 
 forwards 192.168.1.10 | write_config
-check reload-with-forwards soon 20 eval "nft list map inet maped map_forward | grep -q 192.168.1.10"
+check reload-with-forwards soon 20 eval "nft list map ip maped map_forward | grep -q 192.168.1.10"
 sleep 2
 job_end ra
 listen
@@ -93,11 +93,11 @@ same reload-without-change-sends-nothing "" "$(told)"
 
 listen
 forwards 192.168.1.11 | write_config
-check reload-one-forward soon 20 eval "nft list map inet maped map_forward | grep -q 192.168.1.11"
+check reload-one-forward soon 20 eval "nft list map ip maped map_forward | grep -q 192.168.1.11"
 listen_end
 note "one forward changed: $(told | tr '\n' ';')"
 same reload-one-forward-changes-two-elements 2 "$(told | wc -l)"
-same reload-one-forward-only-the-forward 2 "$(told | grep -c 'element inet maped map_forward { tcp . 1680 ')"
+same reload-one-forward-only-the-forward 2 "$(told | grep -c 'element ip maped map_forward { tcp . 1680 ')"
 no_violations hitless-br
 maped_stop
 job_end lossless

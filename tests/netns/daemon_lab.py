@@ -168,11 +168,11 @@ class DaemonVerbs:
         if words != self.words:
             self.sync(*words)
         self.inside("conntrack", "-F", check=False)
-        text = self.inside("nft", "-t", "list", "table", "inet", "maped")
-        learnt = [f"flush {kind} inet maped {name}" for kind, name, inner in re.findall(
+        text = self.inside("nft", "-t", "list", "table", "ip", "maped")
+        learnt = [f"flush {kind} ip maped {name}" for kind, name, inner in re.findall(
             r"^\t(set|map) (\w+) \{\n(.*?)^\t\}", text, re.M | re.S)
             if re.search(r"^\t\tflags .*dynamic", inner, re.M)]
-        self.inside("nft", "; ".join(learnt + ["reset counters table inet maped"]))
+        self.inside("nft", "; ".join(learnt + ["reset counters table ip maped"]))
         self.wan.frames()
         self.lan.frames()
 

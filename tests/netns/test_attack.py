@@ -707,7 +707,7 @@ def listed(lab, name):
                      for kind, text in ((1, "maped"), (2, name)))
     count = longest = 0
     with in_namespace(lab.ns), socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12) as asking:
-        asking.send(struct.pack("=IHHIIBBH", 20 + len(words), 10 << 8 | 13, 0x301, 1, 0, 1, 0, 0) + words)
+        asking.send(struct.pack("=IHHIIBBH", 20 + len(words), 10 << 8 | 13, 0x301, 1, 0, socket.AF_INET, 0, 0) + words)
         while True:
             data = asking.recv(1 << 18)
             while data:
@@ -919,7 +919,7 @@ def flood_of_endpoints(lab):
         sizes = bounded(lab, *names)
         require(set(sizes.values()) == {LEARNT_MAX}, f"this is not all that can be kept: {sizes}")
         new_flows_work(lab, LATER)
-        lab.inside("nft", "flush map inet maped map_udp_owner; flush map inet maped map_tcp_owner")
+        lab.inside("nft", "flush map ip maped map_udp_owner; flush map ip maped map_tcp_owner")
         lab.out(udp(HOST, 4000, SERVER, 53))
         lab.out(tcp(HOST, 4000, SERVER, 53))
         for name in names:

@@ -76,7 +76,7 @@ def wait_for_sweep(lab, living):
     More than a second's worth of them is not what the test is about."""
     end = time.monotonic() + 10
     while time.monotonic() < end:
-        listed = lab.inside("nft", "list", "set", "inet", "maped", "map_udp_busy")
+        listed = lab.inside("nft", "list", "set", "ip", "maped", "map_udp_busy")
         if listed.count(" ct count") <= living + 10:
             return
         time.sleep(0.05)
@@ -250,7 +250,7 @@ def filtering_stays_open(lab):
     outer = contacted(lab)
     time.sleep(3)
     lab.out(udp(HOST, 40000, SERVER, 3478))
-    text = lab.inside("nft", "list", "map", "inet", "maped", "map_contacted")
+    text = lab.inside("nft", "list", "map", "ip", "maped", "map_contacted")
     require(re.search(rf"{outer} \. \S+ expires (5m|4m5[89])", text), f"not refreshed: {text}")
 
 
@@ -259,7 +259,7 @@ def closed_after_timeout(lab):
     lab.fresh("filtering=adf")
     outer = contacted(lab)
     element = f"{outer} . {SERVER}"
-    lab.inside("nft", f"delete element inet maped map_contacted {{ {element} }}; add element inet maped "
+    lab.inside("nft", f"delete element ip maped map_contacted {{ {element} }}; add element ip maped "
                f"map_contacted {{ {element} timeout 2s : {HOST} . 40000 }}")
     require(heard(lab, outer, SERVER, 9999), "closed too early")
     time.sleep(2.5)
@@ -375,7 +375,7 @@ def other_nat_cannot_take_flows(lab):
     out = lab.out(udp(HOST, 4000, SERVER, 53))
     require(all(lab.in_set(p.sport) for p in out), f"{out}")
     lab.fresh()
-    lab.inside("nft", "delete table inet maped; add table ip other; add chain ip other post { type "
+    lab.inside("nft", "delete table ip maped; add table ip other; add chain ip other post { type "
                "nat hook postrouting priority 50; }; add rule ip other post oifname map0 "
                "masquerade")
     lab.sync()
@@ -603,12 +603,12 @@ def what_stands_is_remembered(lab):
         require(after("absent") == same, "taken away twice")
         require(after("sync") == new, "not made again")
         require(after("sync", "add table ip other") == same, "another table is none of ours")
-        require(after("sync", "flush chain inet maped map_arrive") == repaired, "a chain emptied")
-        require(after("sync", "add rule inet maped map_arrive counter") == repaired, "a rule added")
-        require(after("sync", f"delete element inet maped map_forward {{ tcp . 1680 }}") == repaired, "a forward deleted")
-        require(after("sync", "add chain inet maped stranger") == repaired, "a chain added")
-        require(after("sync", "delete table inet maped") == repaired, "the table deleted")
-        require(after("sync", "add table inet maped { flags dormant; }") == repaired, "the table put to sleep")
+        require(after("sync", "flush chain ip maped map_arrive") == repaired, "a chain emptied")
+        require(after("sync", "add rule ip maped map_arrive counter") == repaired, "a rule added")
+        require(after("sync", f"delete element ip maped map_forward {{ tcp . 1680 }}") == repaired, "a forward deleted")
+        require(after("sync", "add chain ip maped stranger") == repaired, "a chain added")
+        require(after("sync", "delete table ip maped") == repaired, "the table deleted")
+        require(after("sync", "add table ip maped { flags dormant; }") == repaired, "the table put to sleep")
         require(after("sync") == same, "not settled")
         driver.stdin.close()
 
@@ -640,17 +640,17 @@ def filtering_change_keeps_flows(lab):
 
 
 def repair_keeps_flows(lab):
-    for harm in ("flush chain inet maped map_leave_udp",
-                 "flush chain inet maped guard",
-                 "add rule inet maped map_udp counter drop",
-                 "insert rule inet maped guard drop",
-                 "add chain inet maped foreign",
-                 "add set inet maped foreign { type ipv4_addr; }",
-                 "delete element inet maped map_martians { 10.0.0.0/8 }",
-                 "add element inet maped map_martians { 8.0.0.0/8 }",
-                 "flush map inet maped map_pool",
-                 "add chain inet maped guard { policy drop; }",
-                 "add table inet maped { flags dormant; }"):
+    for harm in ("flush chain ip maped map_leave_udp",
+                 "flush chain ip maped guard",
+                 "add rule ip maped map_udp counter drop",
+                 "insert rule ip maped guard drop",
+                 "add chain ip maped foreign",
+                 "add set ip maped foreign { type ipv4_addr; }",
+                 "delete element ip maped map_martians { 10.0.0.0/8 }",
+                 "add element ip maped map_martians { 8.0.0.0/8 }",
+                 "flush map ip maped map_pool",
+                 "add chain ip maped guard { policy drop; }",
+                 "add table ip maped { flags dormant; }"):
         def change():
             lab.inside("nft", harm)
             require(lab.sync()[0] == "changed", f"not noticed: {harm}")
@@ -686,7 +686,7 @@ def new_address_forgets_exactly(lab):
                           "--sport", "5", "--dport", "6", "-t", "300", check=False)
     before = lab.inside("conntrack", "-L", check=False)
     lab.sync(address="198.51.100.99")
-    text = lab.inside("nft", "list", "map", "inet", "maped", "map_udp_owner")
+    text = lab.inside("nft", "list", "map", "ip", "maped", "map_udp_owner")
     require("elements" not in text, "mappings of the old address are still there")
     lab.inside(lab.driver, "forget", A)
     left = lab.inside("conntrack", "-L", check=False)
@@ -708,7 +708,7 @@ def new_ports_forget_exactly(lab):
 def readable(lab):
     lab.fresh("filtering=eif", f"host={HOST}/32:adf", f"forward=tcp:1680:{HOST}:80")
     contacted(lab)
-    text = lab.inside("nft", "list", "table", "inet", "maped")
+    text = lab.inside("nft", "list", "table", "ip", "maped")
     for words in ("comment", "map_udp_owner", "map_forward", "counter refused"):
         require(words in text, f"nft list does not show {words}")
     for kind, name, inner in re.findall(r"^\t(chain|set|map|counter) (\w+) \{\n(.*?)^\t\}", text,

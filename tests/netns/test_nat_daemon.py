@@ -34,7 +34,7 @@ def until(condition, what, seconds=20.0):
 
 
 def table(lab):
-    text = lab.inside("nft", "-t", "list", "table", "inet", "maped", check=False)
+    text = lab.inside("nft", "-t", "list", "table", "ip", "maped", check=False)
     return re.sub(r"packets \d+ bytes \d+", "", text)
 
 
@@ -70,14 +70,14 @@ def changed_filtering_keeps_flows(lab):
 
 def self_repair_keeps_flows(lab):
     """Another program harms the table; maped mends it by itself and says so."""
-    for harm in ("flush chain inet maped guard", "insert rule inet maped guard drop"):
+    for harm in ("flush chain ip maped guard", "insert rule ip maped guard drop"):
         whole, said = table(lab), len(lab.daemon.said())
 
         def change():
             lab.inside("nft", harm)
             until(lambda: table(lab) == whole, f"not mended: {harm}")
         keeps(lab, change)
-        until(lambda: re.search("table inet maped altered by nft", lab.daemon.said()[said:]),
+        until(lambda: re.search("nftables table maped altered by nft", lab.daemon.said()[said:]),
               f"nothing is said of: {harm}")
         time.sleep(2.5)  # apart from each other, or it were a fight
 

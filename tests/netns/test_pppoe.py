@@ -492,7 +492,7 @@ def nothing_leaves_with_the_address_of_a_session_before(lines):
     console.sendto(b"late", (SERVER, 7481))
     time.sleep(0.5)
     maped.send(signal.SIGCONT)
-    leaks = lines.router.run("nft", "list", "counter", "inet", "maped", "pppoe_leaks")
+    leaks = lines.router.run("nft", "list", "counter", "ip", "maped", "pppoe_leaks")
     need(int(re.search(r"packets (\d+)", leaks).group(1)) >= 2, "they came by another way: %s", leaks)
 
 
@@ -652,7 +652,7 @@ def segment_size_fits_pppoe(lines):
 @with_lines
 def a_thousand_hosts_cost_like_one(lines):
     def objects():
-        listed = lines.router.run("nft", "-a", "list", "table", "inet", "maped")
+        listed = lines.router.run("nft", "-a", "list", "table", "ip", "maped")
         return len(re.findall(r"# handle \d+$", re.sub(r"elements = \{[^}]*\}", "", listed), re.M))
 
     def cost(sender):

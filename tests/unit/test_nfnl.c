@@ -241,7 +241,7 @@ static void put_named(uint16_t type, uint16_t attribute, const char *name, uint1
 /* They are of no table. */
 static void parts_without_a_table(void **state)
 {
-	_cleanup_(nft_table_free_p) struct nft_table *want = nft_table_new(MAPED, "");
+	_cleanup_(nft_table_free_p) struct nft_table *want = nft_table_new(NFT_IP, MAPED, "");
 	_cleanup_(nft_picture_free_p) struct nft_picture *have = NULL;
 	_cleanup_(nfnl_close_p) struct nfnl *nl = NULL;
 	struct nlmsghdr *nlh;
@@ -259,7 +259,7 @@ static void parts_without_a_table(void **state)
 	put_named(NFT_MSG_NEWSET, NFTA_SET_NAME, "mine", NLM_F_MULTI);
 	put_done(0);
 	nl = kernel();
-	assert_int_equal(nft_read_picture(nl, MAPED, want, &have, NULL), 0);
+	assert_int_equal(nft_read_picture(nl, NFT_IP, MAPED, want, &have, NULL), 0);
 	assert_non_null(have);
 	assert_int_equal(have->chain_count, 1);
 	assert_string_equal(have->chains[0].name, "ours");
@@ -316,8 +316,9 @@ static void a_map_that_has_become_a_set(void **state)
 	_cleanup_(nat_close_p) struct nat *nat = NULL;
 
 	put_generation(1);
-	close_message(put_error(-ENOENT, 0, 0)); /* no table */
-	close_message(put_error(0, 0, 1));       /* made */
+	for (size_t i = 0; i < NFT_FAMILIES; i++)
+		close_message(put_error(-ENOENT, 0, 0)); /* no table */
+	close_message(put_error(0, 0, 1));               /* made */
 	put_set("map_udp_owner");
 	put_set("map_tcp_owner");
 	put_set("map_echo_owner");
@@ -325,7 +326,7 @@ static void a_map_that_has_become_a_set(void **state)
 	said_length = 0;
 	assert_int_equal(nat_open(&nat, NULL), 0);
 	assert_int_equal(nat_sync(nat, &plan, NULL), 1);
-	assert_int_equal(answers_requests(), 3 + 3 * 2);
+	assert_int_equal(answers_requests(), 2 + NFT_FAMILIES + 3 * 2);
 }
 
 /* ---- elements -------------------------------------------------------------------------------- */
@@ -372,7 +373,7 @@ static void elements_of_a_newer_kernel(void **state)
 	close_message(put_nft(NFT_MSG_NEWSETELEM, NLM_F_MULTI)); /* none */
 	put_done(0);
 	nl = kernel();
-	assert_int_equal(nft_read_rows(nl, MAPED, "map", &shape, &reader, NULL), 0);
+	assert_int_equal(nft_read_rows(nl, NFT_IP, MAPED, "map", &shape, &reader, NULL), 0);
 	assert_int_equal(count, 2);
 }
 
@@ -406,7 +407,7 @@ static void elements_that_lead_to_chains(void **state)
 	close_message(nlh);
 	put_done(0);
 	nl = kernel();
-	assert_int_equal(nft_read_rows(nl, MAPED, "map", &shape, &reader, NULL), 0);
+	assert_int_equal(nft_read_rows(nl, NFT_IP, MAPED, "map", &shape, &reader, NULL), 0);
 }
 
 /* ---- rules of other programs ----------------------------------------------------------------- */

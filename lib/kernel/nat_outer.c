@@ -9,9 +9,8 @@
 #include "lib/kernel/nat.h"
 #include "lib/kernel/nat_words.h"
 
-#define IP6_SADDR               8u
-#define NEIGHBOUR_ADVERTISEMENT 136u /* RFC 4861 4.4 */
-#define LAST_WORD               12u  /* of an IPv6 address */
+#define IP6_SADDR 8u
+#define LAST_WORD 12u /* of an IPv6 address */
 
 static bool is_known(const struct in6_addr *address)
 {
@@ -35,34 +34,21 @@ static void is_from(struct nft_rule *rule, const struct in6_addr *address)
 	nft_cmp(rule, NFT_CMP_EQ, 0, address, sizeof(*address));
 }
 
-/* What comes through the tunnel meets the first rule, and no other. */
-static void describe_relay(struct nft_chain *chain, const struct nat_plan *plan)
+/* What comes through the tunnel meets the first rule, and no other. (The CE may well come as a
+ * source from the WAN: another device that has it answers so when it is asked for, see
+ * neighbour.h.) */
+static void describe_relay(struct nft_table *table, const struct nat_plan *plan)
 {
-	struct nft_rule *rule;
+	struct nft_chain *chain =
+		nft_add_chain(table, "input", "every packet to the router itself", NFT_CHAIN_FILTER,
+			      NF_INET_LOCAL_IN, NF_IP_PRI_FILTER);
+	struct nft_rule *rule = nft_add_rule(chain, "the BR is beyond the WAN");
 
-	rule = nft_add_rule(chain, "the BR is beyond the WAN");
 	is_from(rule, &plan->br);
 	coming_by(rule, plan->wan);
 	nft_accept(rule);
 	rule = nft_add_rule(chain, "and nowhere else");
 	is_from(rule, &plan->br);
-	drop_counted(rule, "inbound");
-}
-
-/* The doctor asks the line whose the address is: an answer is not stopped. */
-static void describe_own_source(struct nft_chain *chain, const struct nat_plan *plan)
-{
-	static const char loopback[IFNAMSIZ] = "lo";
-	struct nft_rule *rule = nft_add_rule(chain, "another who has our address may say so");
-
-	is_from(rule, &plan->ce);
-	is_protocol(rule, IPPROTO_ICMPV6);
-	nft_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, ICMP_TYPE_CODE, 1, 0);
-	cmp_u8(rule, NFT_CMP_EQ, 0, NEIGHBOUR_ADVERTISEMENT);
-	nft_accept(rule);
-	rule = nft_add_rule(chain, "and nothing else, but through the loopback");
-	is_from(rule, &plan->ce);
-	match_interface(rule, NFT_META_IIFNAME, NFT_CMP_NEQ, loopback);
 	drop_counted(rule, "inbound");
 }
 
@@ -83,16 +69,10 @@ static void describe_passing(struct nft_table *table, const struct nat_plan *pla
 
 void nat_outer_describe(struct nft_table *table, const struct nat_plan *plan)
 {
-	struct nft_chain *input =
-		nft_add_chain(table, "input", "every packet to the router itself", NFT_CHAIN_FILTER,
-			      NF_INET_LOCAL_IN, NF_IP_PRI_FILTER);
-
 	nft_add_counter(table, "inbound", "packets from a false end of the tunnel");
 	nft_add_counter(table, "leaks", "packets kept from leaving as if they were the tunnel's");
 	if (relay_is_known(plan))
-		describe_relay(input, plan);
-	if (!is_known(&plan->ce))
-		return;
-	describe_own_source(input, plan);
-	describe_passing(table, plan);
+		describe_relay(table, plan);
+	if (is_known(&plan->ce))
+		describe_passing(table, plan);
 }

@@ -53,7 +53,8 @@ def in_parts(packet, ident):
 
 
 def counted(name):
-    return int(run("nft", "list", "counter", "ip", "maped", name).rsplit("packets ", 1)[1].split()[0])
+    return sum(int(run("nft", "list", "counter", family, "maped", name).rsplit("packets ", 1)[1].split()[0])
+               for family in ("ip", "ip6"))
 
 
 def first_packets(source, destination, port):

@@ -15,6 +15,7 @@ import itertools
 import os
 import random
 import re
+import select
 import socket
 import struct
 import sys
@@ -277,7 +278,9 @@ class IPv6Of:
         return b"mark %8d" % self.marks * 5
 
     def heard(self):
-        found = []
+        found, waiting = [], select.poll()
+        waiting.register(self.ear, select.POLLIN)
+        waiting.poll(100)  # ms: it has come by now, but for a busy machine
         with contextlib.suppress(BlockingIOError):
             while True:
                 found.append(self.ear.recv(2048))
@@ -310,9 +313,8 @@ def ends_of_the_tunnel(lab):
                 require(six.to_us(lab.wan, BR, parts), f"not even the BR is heard by the WAN, in parts: {parts}")
                 require(six.to_us(lab.lan, HOST6, parts), f"a host of the LAN is not heard, in parts: {parts}")
                 require(not six.to_us(lab.lan, BR, parts), f"the LAN has spoken as the BR, in parts: {parts}")
-                for wire in (lab.lan, lab.wan):
-                    require(not six.to_us(wire, CE, parts), f"our own address came from outside, in parts: {parts}")
-                require(lab.counts()["inbound"] >= before["inbound"] + 3, f"not counted: {lab.counts()}")
+                require(six.to_us(lab.wan, CE, parts), f"another device with our address cannot say so, in parts: {parts}")
+                require(lab.counts()["inbound"] > before["inbound"], f"not counted: {lab.counts()}")
                 for destination in (BR, SERVER6, "2400:4050:48d:2a00:99:f012:3400:2a00"):
                     for make in (lambda *ends: udp6(*ends, b"x" * 60),
                                  lambda *ends: ipv6(*ends, 4, udp(A, host.udp, SERVER, 3478, b"x" * 60)),

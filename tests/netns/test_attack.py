@@ -1068,13 +1068,33 @@ def pppoe_leaks(lab):
 
 
 
+def pppoe_as_the_relay(lab):
+    """IPv6 may come by PPPoE as well, but not from the BR."""
+    lab.fresh()
+    host = Bystander(lab)
+    lab.sysctl("net.ipv6.conf.ppp0.disable_ipv6=0")
+    with in_namespace(lab.ns), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as ear:
+        ear.bind((CE, LISTENING))
+        ear.settimeout(0.2)
+        for source, heard in ((SERVER6, True), (BR, False)):
+            before = lab.counts()["inbound"]
+            mark = b"mark of " + source.encode()
+            lab.ppp.put(udp6(source, CE, mark), 0x86DD)
+            try:
+                require(ear.recv(2048) == mark and heard, f"{source} is heard by PPPoE")
+            except TimeoutError:
+                require(not heard, f"{source} is not heard by PPPoE")
+            require((lab.counts()["inbound"] > before) != heard, f"{source}: {lab.counts()}")
+    host.unharmed("after all that")
+
+
 TESTS = [
     every_port_of("adf", 0, 1), every_port_of("eif", 1, 1), every_port_of("apdf", 0, 0), out_of_state, other_destinations,
     sources, ends_of_the_tunnel, fragments_from_the_tunnel, icmp_errors_from_the_tunnel, spoofed_sources, states_from_the_lan,
     icmp_errors_from_the_lan, protocols_from_the_lan, options_in_the_header, fragments_from_the_lan,
     flood_under_a_limit, limit_and_a_trick, flood_of_spoofed_hosts, flood_of_connections, flood_of_endpoints, flood_of_a_peer,
 ]
-PPPOE_TESTS = [pppoe_to_the_shared_address, pppoe_sources, pppoe_behind_a_firewall, pppoe_leaks]
+PPPOE_TESTS = [pppoe_to_the_shared_address, pppoe_sources, pppoe_behind_a_firewall, pppoe_leaks, pppoe_as_the_relay]
 
 
 def main():

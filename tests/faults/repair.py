@@ -2,6 +2,7 @@
 """Somebody else deletes or alters what maped set up: put back at once, told once; and a fight is no busy loop."""
 import re
 import socket
+import threading
 import time
 
 import box as boxes
@@ -191,9 +192,11 @@ class Patient:
                 self.nft_monitor.recv(1 << 17)
             except BlockingIOError:
                 pass
-            fault.do(self.box)
-            waited = self.maped.waited()
+            # heard while it is done: nft takes longer to end than maped to mend
+            other = threading.Thread(target=fault.do, args=(self.box,))
+            other.start()
             events = self.nft_events(2.0)
+            other.join()
             took = events[1][0] - events[0][0] if len(events) > 1 else None
         else:
             fault.do(self.box)

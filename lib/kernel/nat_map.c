@@ -167,8 +167,8 @@ static void reject_unmappable(struct nft_table *table, const struct nat_plan *pl
 	nft_reject(rule, ICMP_ADMIN);
 }
 
-/* meta l4proto tcp oifname "map0" goto map_tcp, and so on. Most connections are
- * TCP or UDP and go to their chain at once: a jump costs as much as three or four conditions. */
+/* meta l4proto tcp oifname "map0" goto map_tcp, and so on. Most connections are TCP or UDP and go
+ * to their chain at once: a jump costs as much as three or four conditions. */
 static void describe_exits(struct nft_chain *chain, const struct nat_plan *plan)
 {
 	static const struct nat_kind *const most[] = {&nat_tcp, &nat_udp};

@@ -8,8 +8,7 @@
  * with as many buckets as the low 16 bits say.) */
 #define LEARNT_MAX 65536u
 /* Elements that live as long as a connection: conntrack bounds them (nf_conntrack_max is 262144 at
- * most, unless somebody has raised it), and a set must not be full before conntrack is.
- */
+ * most, unless somebody has raised it), and a set must not be full before that is. */
 #define LIVING_MAX 1048576u
 /* Living connections that others have begun to one port that a LAN host uses. */
 #define VISITS_MAX 4096u

@@ -7,7 +7,7 @@ set -eu
 program=$(command -v maped)
 pid() { systemctl show -p MainPID --value maped; }
 new_pid() { [ "$(pid)" != 0 ] && [ "$(pid)" != "$1" ] && systemctl -q is-active maped; }
-stands() { echo "$(cat /sys/class/net/map0/ifindex) $(nft -s -t -a list table ip maped | sha256sum) $(ip -4 route show dev map0)"; }
+stands() { echo "$(cat /sys/class/net/map0/ifindex) $({ nft -s -t -a list table ip maped; nft -s -t -a list table ip6 maped; } | sha256sum) $(ip -4 route show dev map0)"; }
 
 # hitless NAME COMMAND...: COMMAND replaces the process while packets flow
 hitless() {

@@ -31,7 +31,7 @@ note "memory of maped: $(awk '/VmRSS/ { print $2, $3 }' "/proc/$(systemctl show 
 # --- the process is replaced, in good and in bad ways: what stands stays, and packets flow ---
 pid() { systemctl show -p MainPID --value maped; }
 new_pid() { [ "$(pid)" != 0 ] && [ "$(pid)" != "$1" ] && systemctl -q is-active maped; }
-stands() { echo "$(cat /sys/class/net/map0/ifindex) $(nft -s -t -a list table ip maped | sha256sum)"; }
+stands() { echo "$(cat /sys/class/net/map0/ifindex) $({ nft -s -t -a list table ip maped; nft -s -t -a list table ip6 maped; } | sha256sum)"; }
 job flow lan1 python3 -B "$lab/probe" flow $SERVER "$state/flow"
 sleep 1
 standing=$(stands)

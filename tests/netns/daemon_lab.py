@@ -4,11 +4,13 @@ into the configuration, and SIGHUP is sent."""
 
 import json
 import os
+import queue
 import re
 import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 
 from nat_lab import Lab, run
@@ -61,9 +63,16 @@ class Daemon:
             self.environment.pop(name, None)
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(f"{self.path}/notify")
-        self.socket.settimeout(self.PATIENCE)
+        # Somebody always listens: ten words that nobody takes and maped would stand still in its eleventh.
+        self.words = queue.SimpleQueue()
+        threading.Thread(target=self.listen, args=(self.socket, self.words), daemon=True).start()
         self.status = ""
         self.process = None
+
+    @staticmethod
+    def listen(ear, words):
+        while text := ear.recv(8192).decode():
+            words.put(text)
 
     def write(self, text):
         with open(self.config + ".new", "w") as file:
@@ -80,8 +89,8 @@ class Daemon:
 
     def hear(self):
         try:
-            text = self.socket.recv(8192).decode()
-        except TimeoutError:
+            text = self.words.get(timeout=self.PATIENCE)
+        except queue.Empty:
             raise RuntimeError(f"maped says nothing; its last status was {self.status!r}")
         for word in text.splitlines():
             if word.startswith("STATUS="):
@@ -89,13 +98,8 @@ class Daemon:
         return text
 
     def drain(self):
-        self.socket.setblocking(False)
-        try:
-            while self.hear():
-                pass
-        except BlockingIOError:
-            pass
-        self.socket.settimeout(self.PATIENCE)
+        while not self.words.empty():
+            self.hear()
 
     def wait(self, word):
         until = time.monotonic() + self.PATIENCE
@@ -134,10 +138,15 @@ class Daemon:
         self.process.wait()
 
     def stop(self):
-        if self.process:
-            self.process.terminate()
-            self.process.wait(self.PATIENCE)
-        self.scratch.cleanup()
+        try:
+            if self.process:
+                self.process.terminate()
+                self.process.wait(self.PATIENCE)
+        finally:
+            if self.process:
+                self.process.kill()  # nothing, when it has ended
+            self.socket.shutdown(socket.SHUT_RD)  # ends the thread that listens
+            self.scratch.cleanup()
 
 
 class DaemonVerbs:

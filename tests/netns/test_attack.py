@@ -1107,7 +1107,7 @@ def main():
 
     with contextlib.ExitStack() as stack:
         @functools.cache
-        def pppoe():  # not before it is needed: nobody listens to the daemon meanwhile
+        def pppoe():  # not before it is needed
             return stack.enter_context(PppoeLab(*sys.argv[1:3]))
 
         def on_pppoe(test):

@@ -76,6 +76,19 @@ static void remember_ppp(const struct settings *settings, const struct snapshot 
 	memory->mtu = snapshot->ppp_mtu;
 }
 
+/* The ifindex of each LAN interface. NULL: nobody asks, or no memory, which is as if none were
+ * there. The caller's. */
+static uint32_t *read_lan(const struct settings *settings)
+{
+	const struct lan_settings *lan = &settings->lan;
+	uint32_t *indexes =
+		settings->nat.offload ? calloc(lan->interface_count + 1, sizeof(*indexes)) : NULL;
+
+	for (size_t i = 0; indexes && i < lan->interface_count; i++)
+		indexes[i] = if_nametoindex(lan->interfaces[i]);
+	return indexes;
+}
+
 /* decision NULL: MAP-E cannot be had now. */
 static int make_plan(const struct manager *m, const struct snapshot *snapshot,
 		     const struct decision *decision, struct plan *ret, struct text *complaints)
@@ -83,7 +96,9 @@ static int make_plan(const struct manager *m, const struct snapshot *snapshot,
 	const struct settings *settings = &m->setup->settings;
 	const struct pppoe_settings *pppoe = &settings->pppoe;
 	bool chosen = decision && decision->choice.verdict == VERDICT_CHOSEN;
+	_cleanup_free_ uint32_t *lan = read_lan(settings);
 	struct plan_lines lines = {
+		.lan = lan,
 		.wan_mtu = snapshot->wan_mtu,
 		.ppp_up = pppoe->enabled && snapshot->ppp_up,
 		.ppp_address = m->ppp.address,
@@ -208,6 +223,9 @@ static void warn(struct manager *m, const struct snapshot *snapshot, struct text
 		end = strchr(complaints->data, '\n');
 		snprintf(m->report.warning, sizeof(m->report.warning), "%.*s",
 			 (int)(end ? end - complaints->data : 0), complaints->data);
+	} else if (nat_missing(m->nat)[0]) {
+		id = MESSAGE_NO_OFFLOAD;
+		snprintf(m->report.warning, sizeof(m->report.warning), "%s", nat_missing(m->nat));
 	}
 	if (m->report.warning[0] && strcmp(old, m->report.warning) != 0)
 		log_say(m->log, LOG_WARNING, id, "%s", m->report.warning);

@@ -71,6 +71,16 @@ static void check_lan(struct reading *reading, const config_setting_t *list,
 	}
 }
 
+/* The kernel wants to be told the interfaces of its fast path one by one. */
+static void check_offload(struct reading *reading, const config_setting_t *root,
+			  const struct settings *settings)
+{
+	if (settings->nat.offload && settings->lan.interface_count == 0)
+		setting_complain(reading, find(root, "nat", "offload"),
+				 "needs the names of the LAN's interfaces: "
+				 "lan = { interfaces = [ \"br0\" ]; };");
+}
+
 void settings_check(struct reading *reading, const config_setting_t *root,
 		    const struct settings *settings)
 {
@@ -85,5 +95,6 @@ void settings_check(struct reading *reading, const config_setting_t *root,
 		for (size_t j = 0; j < i; j++)
 			check_pair(reading, &names[j], &names[i]);
 	check_lan(reading, find(root, "lan", "interfaces"), names, ARRAY_SIZE(names));
+	check_offload(reading, root, settings);
 	spans_check(reading);
 }

@@ -103,6 +103,7 @@ static const struct key keys[] = {
 	{"open", read_open},
 	{"host_limit", key_read_uint32, offsetof(struct nat_settings, host_limit), 0,
 	 HOST_LIMIT_MAX},
+	{"offload", key_read_bool, offsetof(struct nat_settings, offload)},
 };
 
 void nat_read(struct reading *reading, const config_setting_t *at, const struct key *key,

@@ -8,10 +8,17 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "lib/kernel/nfnl.h"
 
 #define RETRIES 8
+
+/* The kernel keeps what it has offloaded (IPS_OFFLOAD). A flowtable that is gone gives its
+ * connections back behind the transaction, in a work item (nf_tables_api.c,
+ * nf_tables_trans_destroy_work). */
+#define RETURN_TRIES 50
+#define RETURN_NSEC  5000000
 
 /* net/netfilter/nf_conntrack_netlink.c, CTA_FILTER_FLAG(CTA_IP_DST): not in the kernel's headers.
  */
@@ -265,22 +272,25 @@ static int delete_filtered(struct conntrack *ct, enum side side, struct in_addr 
 	return nfnl_ask(ct->nl, nlh, NULL, NULL, "delete a connection", NULL);
 }
 
-/* An interrupted dump is read again: what was found is deleted first, so that it ends. */
-static int delete_one_by_one(struct conntrack *ct, struct collection *collection)
+/* An interrupted dump is read again: what was found is deleted first, so that it ends. What is
+ * offloaded stays, and is counted. */
+static int delete_one_by_one(struct conntrack *ct, struct collection *collection, size_t *ret_held)
 {
 	int deleted = 0, r = -EINTR;
 
 	for (unsigned int i = 0; i < RETRIES && r == -EINTR; i++) {
 		collection->count = 0;
+		*ret_held = 0;
 		r = dump_side(ct, collection->side, collection->address, collect, collection);
 		if (r < 0 && r != -EINTR)
 			return r;
 		for (size_t n = 0; n < collection->count; n++) {
 			int one = delete_one(ct, &collection->names[n]);
 
-			if (one < 0 && one != -ENOENT)
+			if (one < 0 && one != -ENOENT && one != -EBUSY)
 				return one;
 			deleted += one == 0;
+			*ret_held += one == -EBUSY;
 		}
 	}
 	return r < 0 ? r : deleted;
@@ -290,12 +300,21 @@ static int forget_side(struct conntrack *ct, enum side side, struct in_addr addr
 		       const struct portset *keep)
 {
 	struct collection collection = {.side = side, .address = address, .keep = keep};
-	int r = keep ? -EOPNOTSUPP : delete_filtered(ct, side, address);
+	int r = keep ? 0 : delete_filtered(ct, side, address), deleted = 0;
+	size_t held = 0;
 
 	if (r == -EINVAL || r == -EOPNOTSUPP || r == -ENOENT)
-		r = delete_one_by_one(ct, &collection);
+		r = 0;
+	/* Also behind a filtered deletion, which passes over what is offloaded. */
+	for (unsigned int i = 0; r >= 0 && i < RETURN_TRIES; i++) {
+		r = delete_one_by_one(ct, &collection, &held);
+		deleted += r > 0 ? r : 0;
+		if (held == 0)
+			break;
+		nanosleep(&(struct timespec){.tv_nsec = RETURN_NSEC}, NULL);
+	}
 	free(collection.names);
-	return r;
+	return r < 0 ? r : deleted;
 }
 
 int conntrack_forget(struct conntrack *ct, struct in_addr address, const struct portset *keep,

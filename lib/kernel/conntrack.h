@@ -32,8 +32,9 @@ DEFINE_CLEANUP(struct conntrack *, conntrack_close);
 
 /* Deletes every entry that was translated from or to address (or belongs to the router itself at
  * that address) and whose external port or identifier is not in keep; keep NULL: all of them.
- * Returns how many were deleted one by one (0 also when the kernel, since 6.2 or so, did all at
- * once), or negative errno. */
+ * What a flowtable holds is waited for, 250 ms at most; what another program's flowtable still holds
+ * then is left. Returns how many were deleted one by one (0 also when the kernel, since 6.2 or so,
+ * did all at once), or negative errno. */
 int conntrack_forget(struct conntrack *ct, struct in_addr address, const struct portset *keep,
 		     struct fault *reterr);
 

@@ -15,7 +15,8 @@
 
 struct nat {
 	struct nft *nft;
-	struct text made; /* what the table was made from last; "" = not known */
+	struct text made;     /* what the table was made from last; "" = not known */
+	struct fault missing; /* nat_missing() */
 };
 
 /* ---- the table ---------------------------------------------------------------------------- */
@@ -93,6 +94,11 @@ void nat_set_watch(struct nat *nat, struct nft_watch *watch)
 	nft_set_watch(nat->nft, watch);
 }
 
+const char *nat_missing(const struct nat *nat)
+{
+	return nat->missing.text;
+}
+
 uint64_t nat_changes(const struct nat *nat)
 {
 	return nft_changes(nat->nft);
@@ -168,6 +174,35 @@ static int make(struct nat *nat, const struct nat_plan *want, unsigned int tunne
 	return removed < 0 ? removed : r;
 }
 
+/* A kernel without nf_flow_table has no flowtable, and knows no word for it. */
+static bool lacks_flows(const struct nat_plan *want, int error)
+{
+	return want->map && want->offload && (error == -ENOENT || error == -EOPNOTSUPP);
+}
+
+static int make_what_can_be(struct nat *nat, const struct nat_plan *want, unsigned int tunnel_index,
+			    struct fault *reterr)
+{
+	struct nat_plan slow = *want;
+	struct fault fault = {0};
+	int r = make(nat, want, tunnel_index, &fault), again;
+
+	nat->missing = (struct fault){0};
+	if (r < 0 && lacks_flows(want, r)) {
+		slow.offload = false;
+		again = make(nat, &slow, tunnel_index, NULL);
+		if (again >= 0) {
+			(void)fault_set(&nat->missing, r,
+					"nat.offload is left out, the kernel refuses: %s",
+					fault.text);
+			return again;
+		}
+	}
+	if (r < 0 && reterr)
+		*reterr = fault;
+	return r;
+}
+
 int nat_sync(struct nat *nat, const struct nat_plan *want, struct fault *reterr)
 {
 	static const struct nft_table *const none[NFT_FAMILIES] = {NULL};
@@ -177,6 +212,7 @@ int nat_sync(struct nat *nat, const struct nat_plan *want, struct fault *reterr)
 
 	if (!want->present) {
 		text_done(&nat->made);
+		nat->missing = (struct fault){0};
 		return nft_sync(nat->nft, PLAN_TABLE, none, reterr);
 	}
 	describe(want, tunnel_index, &from);
@@ -184,7 +220,7 @@ int nat_sync(struct nat *nat, const struct nat_plan *want, struct fault *reterr)
 	if (r != 0)
 		return r < 0 ? r : 0;
 	text_done(&nat->made);
-	r = make(nat, want, tunnel_index, reterr);
+	r = make_what_can_be(nat, want, tunnel_index, reterr);
 	if (r >= 0 && !text_failed(&from)) {
 		nat->made = from;
 		from = TEXT_INIT;

@@ -39,6 +39,10 @@ void nat_set_watch(struct nat *nat, struct nft_watch *watch);
  * 1 changed, 0 already so, negative errno with the object and the kernel's words in reterr. */
 int nat_sync(struct nat *nat, const struct nat_plan *want, struct fault *reterr);
 
+/* Why the kernel does not do what the plan wanted last and the rest can do without (offload); ""
+ * when it does everything. */
+const char *nat_missing(const struct nat *nat);
+
 /* Messages sent so far that change something. */
 uint64_t nat_changes(const struct nat *nat);
 

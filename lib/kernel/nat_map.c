@@ -236,6 +236,7 @@ void nat_map_describe(struct nft_table *table, const struct nat_plan *plan, uint
 			 plan->forwards, plan->forward_count);
 	nat_snat_describe(table, plan);
 	nat_leave_describe(table, plan, tunnel_index);
+	nat_flows_describe(table, plan, tunnel_index);
 	nat_enter_describe(table, plan);
 	describe_entrances(table, plan);
 }

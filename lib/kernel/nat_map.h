@@ -74,6 +74,9 @@ void nat_snat_describe(struct nft_table *table, const struct nat_plan *plan);
 /* nat_limit.c: what stands before the choice of a port, which is the chain map_port then. */
 void nat_limit_describe(struct nft_table *table, struct nft_chain *snat,
 			const struct nat_plan *plan);
+/* nat_flows.c: the fast path. */
+void nat_flows_describe(struct nft_table *table, const struct nat_plan *plan,
+			uint32_t tunnel_index);
 /* nat_leave.c: the guard, and map_leave. */
 void nat_leave_describe(struct nft_table *table, const struct nat_plan *plan,
 			uint32_t tunnel_index);

@@ -115,7 +115,13 @@ static void describe_runs(struct nft_table *table, const struct nat_plan *plan)
 	}
 }
 
-/* Port 0 is never given out, nor a port that is forwarded. */
+static bool may_be_given(const struct nat_plan *plan, uint16_t port)
+{
+	return port != 0 && !is_forwarded(plan, port);
+}
+
+/* Port 0 is never given out, nor a port that is forwarded. In its place stands the one before it,
+ * or the last: no try is in vain. */
 static void describe_pool(struct nft_table *table, const struct nat_plan *plan)
 {
 	struct nft_set *set = nft_add_set(
@@ -128,11 +134,18 @@ static void describe_pool(struct nft_table *table, const struct nat_plan *plan)
 			.data = {NFT_TYPE_SERVICE},
 		});
 
-	for (uint32_t n = 0; n < portset_count(&plan->ports); n++) {
-		uint16_t port = portset_nth(&plan->ports, n), data = htons(port);
+	uint32_t count = portset_count(&plan->ports);
+	uint16_t given = 0;
 
-		if (port != 0 && !is_forwarded(plan, port))
-			nft_add_element(set, &n, &data);
+	for (uint32_t n = count; n-- > 0 && given == 0;)
+		if (may_be_given(plan, portset_nth(&plan->ports, n)))
+			given = portset_nth(&plan->ports, n);
+	for (uint32_t n = 0; n < count && given != 0; n++) {
+		uint16_t port = portset_nth(&plan->ports, n), data;
+
+		given = may_be_given(plan, port) ? port : given;
+		data = htons(given);
+		nft_add_element(set, &n, &data);
 	}
 }
 

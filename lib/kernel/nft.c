@@ -78,6 +78,25 @@ struct nft_table *nft_table_new(enum nft_family family, const char *name, const 
 	return TAKE_PTR(table);
 }
 
+struct nft_flows *nft_add_flows(struct nft_table *table, const char *name)
+{
+	table->flows = calloc(1, sizeof(*table->flows));
+	if (!table->flows) {
+		table->failed = true;
+		return NULL;
+	}
+	table->flows->table = table;
+	table->flows->devices = nft_device_rows();
+	nft_set_name(table->flows->name, name);
+	return table->flows;
+}
+
+void nft_add_device(struct nft_flows *flows, const char *interface, uint32_t index)
+{
+	if (flows && nft_device_add(&flows->devices, interface, index) < 0)
+		flows->table->failed = true;
+}
+
 void nft_add_counter(struct nft_table *table, const char *name, const char *comment)
 {
 	struct nftnl_obj *object = nftnl_obj_alloc();

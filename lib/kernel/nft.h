@@ -49,6 +49,14 @@ void nft_table_fail(struct nft_table *table); /* the caller had no memory */
 
 void nft_add_counter(struct nft_table *table, const char *name, const char *comment);
 
+/* A flowtable: connections that nft_offload() put there pass from device to device without meeting
+ * any chain (nf_flow_table_core.c). It is made anew, and with it they return to the chains, when an
+ * identity set or one of its devices is another one. */
+struct nft_flows;
+struct nft_flows *nft_add_flows(struct nft_table *table, const char *name);
+/* The interface must be there when the table is sent; index: its ifindex. */
+void nft_add_device(struct nft_flows *flows, const char *interface, uint32_t index);
+
 /* Data types of nft (include/datatype.h): what `nft list` shows elements as. */
 enum nft_type {
 	NFT_TYPE_VERDICT = 1,
@@ -148,6 +156,8 @@ void nft_learn(struct nft_rule *rule, const char *set, enum nft_learn op, unsign
 void nft_learn_connection(struct nft_rule *rule, const char *set, unsigned int key, uint32_t limit);
 
 void nft_counter(struct nft_rule *rule, const char *name);
+/* flow add @name, in chains of the forward hook. Goes on in any case. */
+void nft_offload(struct nft_rule *rule, const char *flows);
 void nft_limit(struct nft_rule *rule, uint64_t per_second, uint32_t burst);
 void nft_write_mss(struct nft_rule *rule, unsigned int from); /* never raises it */
 void nft_reject(struct nft_rule *rule, uint8_t icmp_code);

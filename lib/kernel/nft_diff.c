@@ -12,6 +12,8 @@ struct diff {
 	const struct nft_table *want;
 	const struct nft_picture *picture; /* of want: the same chains and sets in the same order */
 	const struct nft_picture *have;
+	bool forget;  /* what packets have taught it is not true any more */
+	bool reflows; /* the flowtable is made anew, or for the first time */
 };
 
 /* ---- a table from nothing -------------------------------------------------------------------- */
@@ -46,6 +48,8 @@ static void put_everything(struct nft_batch *batch, const struct nft_table *want
 		nft_put_chain(batch, want->chains[i]);
 	for (size_t i = 0; i < want->counter_count; i++)
 		nft_put_counter(batch, &want->counters[i]);
+	if (want->flows)
+		nft_put_flows(batch, want->flows);
 	for (size_t i = 0; i < want->set_count; i++) {
 		nft_put_set(batch, want->sets[i]);
 		put_all_elements(batch, want->sets[i]);
@@ -126,8 +130,6 @@ static void diff_rows(const struct diff *diff, const struct nft_set *set,
 
 static void diff_sets(const struct diff *diff)
 {
-	bool forget = identity_changed(diff);
-
 	for (size_t i = 0; i < diff->want->set_count; i++) {
 		const struct nft_set *set = diff->want->sets[i];
 		const struct nft_picture_set *standing = nft_picture_set(diff->have, set->name);
@@ -137,10 +139,37 @@ static void diff_sets(const struct diff *diff)
 			put_all_elements(diff->batch, set);
 		} else if (!set->learnt) {
 			diff_rows(diff, set, &diff->picture->sets[i].rows, &standing->rows);
-		} else if (forget) {
+		} else if (diff->forget) {
 			nft_empty_set(diff->batch, diff->want->name, set->name);
 		}
 	}
+}
+
+/* ---- the flowtable --------------------------------------------------------------------------- */
+
+static bool flows_changed(const struct diff *diff)
+{
+	const struct nft_picture_flows *wanted, *standing;
+
+	if (!diff->want->flows)
+		return false;
+	wanted = nft_picture_flows(diff->picture, diff->want->flows->name);
+	standing = nft_picture_flows(diff->have, diff->want->flows->name);
+	return !wanted || !standing || diff->forget || wanted->priority != standing->priority ||
+	       !nft_rows_equal(&wanted->devices, &standing->devices);
+}
+
+/* No rule holds on to it any more, or not yet. */
+static void diff_flows(const struct diff *diff)
+{
+	for (size_t i = 0; i < diff->have->flows_count; i++) {
+		const char *name = diff->have->flows[i].name;
+
+		if (diff->reflows || !nft_picture_flows(diff->picture, name))
+			nft_delete_flows(diff->batch, diff->want->name, name);
+	}
+	if (diff->reflows)
+		nft_put_flows(diff->batch, diff->want->flows);
 }
 
 /* ---- chains and the rest --------------------------------------------------------------------- */
@@ -150,7 +179,8 @@ static bool rules_changed(const struct diff *diff, size_t i)
 	const struct nft_picture_chain *chain = &diff->picture->chains[i];
 	const struct nft_picture_chain *standing = nft_picture_chain(diff->have, chain->name);
 
-	return !standing || !nft_picture_rules_equal(chain, standing);
+	return !standing || !nft_picture_rules_equal(chain, standing) ||
+	       (diff->reflows && diff->want->chains[i]->offloads);
 }
 
 /* Rules go first: they hold on to sets, counters and chains. */
@@ -201,7 +231,7 @@ static void delete_leftovers(const struct diff *diff)
 void nft_diff(struct nft_batch *batch, const struct nft_table *want,
 	      const struct nft_picture *picture, const struct nft_picture *have)
 {
-	const struct diff diff = {batch, want, picture, have};
+	struct diff diff = {batch, want, picture, have, false, false};
 
 	batch->family = nft_protocol(want->family);
 	if (!have) {
@@ -215,8 +245,11 @@ void nft_diff(struct nft_batch *batch, const struct nft_table *want,
 	}
 	if (have->dormant)
 		nft_wake_table(batch, want->name);
+	diff.forget = identity_changed(&diff);
+	diff.reflows = flows_changed(&diff);
 	diff_chains(&diff);
 	diff_counters(&diff);
+	diff_flows(&diff);
 	diff_sets(&diff);
 	for (size_t i = 0; i < want->chain_count; i++)
 		if (rules_changed(&diff, i))

@@ -5,6 +5,7 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <libnftnl/common.h>
 
@@ -182,6 +183,35 @@ void nft_delete_chain(struct nft_batch *batch, const char *table, const char *ch
 void nft_delete_set(struct nft_batch *batch, const char *table, const char *set)
 {
 	nft_batch_close(batch, put_names(batch, NFT_MSG_DELSET, "delete", "set", table, set));
+}
+
+void nft_put_flows(struct nft_batch *batch, const struct nft_flows *flows)
+{
+	struct nlmsghdr *nlh = put_names(batch, NFT_MSG_NEWFLOWTABLE, "add", "flowtable",
+					 flows->table->name, flows->name);
+	struct nlattr *hook, *list;
+	struct nft_device device;
+
+	if (nlh) {
+		nlh->nlmsg_flags |= NLM_F_CREATE;
+		hook = mnl_attr_nest_start(nlh, NFTA_FLOWTABLE_HOOK);
+		mnl_attr_put_u32(nlh, NFTA_FLOWTABLE_HOOK_NUM, htonl(NF_NETDEV_INGRESS));
+		mnl_attr_put_u32(nlh, NFTA_FLOWTABLE_HOOK_PRIORITY, htonl(0));
+		list = mnl_attr_nest_start(nlh, NFTA_FLOWTABLE_HOOK_DEVS);
+		for (size_t i = 0; i < flows->devices.count; i++) {
+			memcpy(&device, nft_rows_key(&flows->devices, i), sizeof(device));
+			mnl_attr_put_strz(nlh, NFTA_DEVICE_NAME, device.name);
+		}
+		mnl_attr_nest_end(nlh, list);
+		mnl_attr_nest_end(nlh, hook);
+	}
+	nft_batch_close(batch, nlh);
+}
+
+void nft_delete_flows(struct nft_batch *batch, const char *table, const char *flows)
+{
+	nft_batch_close(
+		batch, put_names(batch, NFT_MSG_DELFLOWTABLE, "delete", "flowtable", table, flows));
 }
 
 void nft_delete_counter(struct nft_batch *batch, const char *table, const char *counter)

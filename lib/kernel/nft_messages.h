@@ -10,6 +10,7 @@ void nft_put_chain(struct nft_batch *batch, const struct nft_chain *chain);
 void nft_put_rules(struct nft_batch *batch,
 		   const struct nft_chain *chain); /* behind what is there */
 void nft_put_counter(struct nft_batch *batch, const struct nft_counter *counter);
+void nft_put_flows(struct nft_batch *batch, const struct nft_flows *flows);
 void nft_put_set(struct nft_batch *batch, const struct nft_set *set);
 
 /* Elements are gathered into messages: add each, then send the rest. */
@@ -30,6 +31,7 @@ void nft_wake_table(struct nft_batch *batch, const char *table);
 void nft_delete_table(struct nft_batch *batch, const char *table);
 void nft_delete_chain(struct nft_batch *batch, const char *table, const char *chain);
 void nft_delete_set(struct nft_batch *batch, const char *table, const char *set);
+void nft_delete_flows(struct nft_batch *batch, const char *table, const char *flows);
 void nft_delete_counter(struct nft_batch *batch, const char *table, const char *counter);
 void nft_empty_chain(struct nft_batch *batch, const char *table, const char *chain);
 void nft_empty_set(struct nft_batch *batch, const char *table, const char *set);

@@ -3,6 +3,7 @@
 
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -123,6 +124,26 @@ struct nft_set *nft_table_take_set(struct nft_table *table, struct nftnl_set *ob
 	return set;
 }
 
+struct nft_rows nft_device_rows(void)
+{
+	return (struct nft_rows){.key_length = sizeof(struct nft_device)};
+}
+
+int nft_device_add(struct nft_rows *rows, const char *interface, uint32_t index)
+{
+	struct nft_device device = {.index = index};
+
+	snprintf(device.name, sizeof(device.name), "%s", interface);
+	return nft_rows_add(rows, &device, NULL, 0);
+}
+
+static void flows_free(struct nft_flows *flows)
+{
+	if (flows)
+		nft_rows_done(&flows->devices);
+	free(flows);
+}
+
 static void rule_free(struct nft_rule *rule)
 {
 	nftnl_rule_free(rule->object);
@@ -209,6 +230,7 @@ void nft_table_free(struct nft_table *table)
 		return;
 	for (size_t i = 0; i < table->counter_count; i++)
 		nftnl_obj_free(table->counters[i].object);
+	flows_free(table->flows);
 	for (size_t i = 0; i < table->set_count; i++)
 		set_free(table->sets[i]);
 	for (size_t i = 0; i < table->chain_count; i++)

@@ -11,6 +11,7 @@
 #include <libnftnl/rule.h>
 #include <libnftnl/set.h>
 #include <libnftnl/table.h>
+#include <net/if.h>
 
 #include "lib/kernel/nft.h"
 #include "lib/kernel/nft_rows.h"
@@ -42,6 +43,7 @@ struct nft_chain {
 	struct nft_table *table;
 	char name[NFT_NAME_MAX];
 	struct nftnl_chain *object;
+	bool offloads; /* a rule of it holds on to a flowtable */
 	struct nft_rule **rules;
 	size_t count, room;
 };
@@ -51,6 +53,18 @@ struct nft_counter {
 	struct nftnl_obj *object;
 };
 
+/* An interface that a flowtable is bound to. Another one of the same name is not. */
+struct nft_device {
+	char name[IFNAMSIZ]; /* padded with zeros */
+	uint32_t index;
+};
+
+struct nft_flows {
+	struct nft_table *table;
+	char name[NFT_NAME_MAX];
+	struct nft_rows devices; /* keys: struct nft_device */
+};
+
 struct nft_table {
 	enum nft_family family;
 	char name[NFT_NAME_MAX];
@@ -58,11 +72,16 @@ struct nft_table {
 	bool failed;
 	struct nft_counter *counters;
 	size_t counter_count, counter_room;
+	struct nft_flows *flows; /* NULL: no flowtable */
 	struct nft_set **sets;
 	size_t set_count, set_room;
 	struct nft_chain **chains;
 	size_t chain_count, chain_room;
 };
+
+struct nft_rows nft_device_rows(void); /* empty */
+/* 0 or -ENOMEM. */
+int nft_device_add(struct nft_rows *rows, const char *interface, uint32_t index);
 
 uint8_t nft_protocol(enum nft_family family);               /* NFPROTO_* */
 void nft_set_name(char to[NFT_NAME_MAX], const char *from); /* cut when too long */

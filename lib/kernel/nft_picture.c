@@ -17,6 +17,9 @@ void nft_picture_free(struct nft_picture *picture)
 		free(picture->chains[i].rules);
 	for (size_t i = 0; i < picture->set_count; i++)
 		nft_rows_done(&picture->sets[i].rows);
+	for (size_t i = 0; i < picture->flows_count; i++)
+		nft_rows_done(&picture->flows[i].devices);
+	free(picture->flows);
 	free(picture->chains);
 	free(picture->sets);
 	free(picture->counters);
@@ -92,6 +95,22 @@ struct nft_picture_set *nft_picture_add_set(struct nft_picture *picture,
 	return set;
 }
 
+struct nft_picture_flows *nft_picture_add_flows(struct nft_picture *picture, const char *name,
+						int32_t priority)
+{
+	struct nft_picture_flows *all =
+		grow(picture->flows, picture->flows_count, &picture->flows_room, sizeof(*all));
+	struct nft_picture_flows *flows;
+
+	if (!all)
+		return NULL;
+	picture->flows = all;
+	flows = &all[picture->flows_count++];
+	*flows = (struct nft_picture_flows){.priority = priority, .devices = nft_device_rows()};
+	set_name(flows->name, name);
+	return flows;
+}
+
 int nft_picture_add_rule(struct nft_picture_chain *chain, uint64_t digest)
 {
 	uint64_t *rules = grow(chain->rules, chain->count, &chain->room, sizeof(*rules));
@@ -131,6 +150,14 @@ struct nft_picture_set *nft_picture_set(const struct nft_picture *picture, const
 	return NULL;
 }
 
+struct nft_picture_flows *nft_picture_flows(const struct nft_picture *picture, const char *name)
+{
+	for (size_t i = 0; i < picture->flows_count; i++)
+		if (strcmp(picture->flows[i].name, name) == 0)
+			return &picture->flows[i];
+	return NULL;
+}
+
 bool nft_picture_has_counter(const struct nft_picture *picture, const char *name)
 {
 	for (size_t i = 0; i < picture->counter_count; i++)
@@ -166,6 +193,16 @@ static int picture_set(struct nft_picture *picture, const struct nft_set *from)
 	return 0;
 }
 
+static int picture_flows(struct nft_picture *picture, const struct nft_flows *from)
+{
+	struct nft_picture_flows *flows = nft_picture_add_flows(picture, from->name, 0);
+	int r = flows ? nft_rows_copy(&from->devices, &flows->devices) : -ENOMEM;
+
+	if (r >= 0)
+		nft_rows_sort(&flows->devices);
+	return r;
+}
+
 int nft_picture_new(const struct nft_table *table, struct nft_picture **ret)
 {
 	_cleanup_(nft_picture_free_p) struct nft_picture *picture = calloc(1, sizeof(*picture));
@@ -178,6 +215,8 @@ int nft_picture_new(const struct nft_table *table, struct nft_picture **ret)
 		r = picture_set(picture, table->sets[i]);
 	for (size_t i = 0; r >= 0 && i < table->counter_count; i++)
 		r = nft_picture_add_counter(picture, table->counters[i].name);
+	if (r >= 0 && table->flows)
+		r = picture_flows(picture, table->flows);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(picture);

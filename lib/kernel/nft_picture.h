@@ -33,6 +33,13 @@ struct nft_picture_set {
 	struct nft_rows rows; /* sorted; empty when the set is learnt */
 };
 
+/* Of the ingress hook. */
+struct nft_picture_flows {
+	char name[NFT_NAME_MAX];
+	int32_t priority;
+	struct nft_rows devices; /* sorted */
+};
+
 struct nft_picture {
 	bool dormant;
 	struct nft_picture_chain *chains;
@@ -41,6 +48,8 @@ struct nft_picture {
 	size_t set_count, set_room;
 	char (*counters)[NFT_NAME_MAX];
 	size_t counter_count, counter_room;
+	struct nft_picture_flows *flows;
+	size_t flows_count, flows_room;
 };
 
 void nft_picture_free(struct nft_picture *picture); /* takes NULL */
@@ -49,17 +58,20 @@ DEFINE_CLEANUP(struct nft_picture *, nft_picture_free);
 /* Of a wanted table: chains and sets stand in its order. 0 or -ENOMEM. */
 int nft_picture_new(const struct nft_table *table, struct nft_picture **ret);
 
-/* Parts, as the kernel tells them. The first two return NULL, the others -ENOMEM, when memory is
+/* Parts, as the kernel tells them. The first three return NULL, the others -ENOMEM, when memory is
  * short. */
 struct nft_picture_chain *nft_picture_add_chain(struct nft_picture *picture,
 						const struct nftnl_chain *object);
 struct nft_picture_set *nft_picture_add_set(struct nft_picture *picture,
 					    const struct nftnl_set *object);
+struct nft_picture_flows *nft_picture_add_flows(struct nft_picture *picture, const char *name,
+						int32_t priority); /* devices: none */
 int nft_picture_add_rule(struct nft_picture_chain *chain, uint64_t digest);
 int nft_picture_add_counter(struct nft_picture *picture, const char *name);
 
 struct nft_picture_chain *nft_picture_chain(const struct nft_picture *picture, const char *name);
 struct nft_picture_set *nft_picture_set(const struct nft_picture *picture, const char *name);
+struct nft_picture_flows *nft_picture_flows(const struct nft_picture *picture, const char *name);
 bool nft_picture_has_counter(const struct nft_picture *picture, const char *name);
 
 /* Of a rule; never 0, which stands for a rule that nobody here can have written.

@@ -256,6 +256,41 @@ static int take_counter(const struct nlmsghdr *nlh, void *userdata)
 	return nft_picture_add_counter(walk->picture, name);
 }
 
+static int add_devices(struct nft_picture_flows *flows, const struct nlattr *hook)
+{
+	const struct nlattr *list = nft_nested(hook, NFTA_FLOWTABLE_HOOK_DEVS);
+	const struct nlattr *device;
+	int r = 0;
+
+	if (!list)
+		return 0;
+	mnl_attr_for_each_nested(device, list)
+	{
+		const char *name = nft_text(device);
+
+		r = nft_device_add(&flows->devices, name, if_nametoindex(name));
+		if (r < 0)
+			break;
+	}
+	nft_rows_sort(&flows->devices);
+	return r;
+}
+
+static int take_flows(const struct nlmsghdr *nlh, void *userdata)
+{
+	const struct nlattr *hook = nft_attribute(nlh, NFTA_FLOWTABLE_HOOK);
+	struct table_walk *walk = userdata;
+	struct nft_picture_flows *flows;
+	uint32_t priority = nft_number(nft_nested(hook, NFTA_FLOWTABLE_HOOK_PRIORITY));
+
+	if (!is_of_table(walk, nft_text(nft_attribute(nlh, NFTA_FLOWTABLE_TABLE))))
+		return 0;
+	flows = nft_picture_add_flows(walk->picture,
+				      nft_text(nft_attribute(nlh, NFTA_FLOWTABLE_NAME)),
+				      (int32_t)priority);
+	return flows ? add_devices(flows, hook) : -ENOMEM;
+}
+
 static int add_row(void *userdata, const void *key, const void *data, uint8_t flags)
 {
 	return nft_rows_add(userdata, key, data, flags);
@@ -293,6 +328,8 @@ static int read_parts(struct nfnl *nl, struct table_walk *walk, const struct nft
 		{NFT_MSG_GETRULE, NFTA_RULE_TABLE, take_rule, "read nftables rules"},
 		{NFT_MSG_GETOBJ, NFTA_OBJ_TABLE, take_counter, "read nftables counters"},
 		{NFT_MSG_GETSET, NFTA_SET_TABLE, take_set, "read nftables sets"},
+		{NFT_MSG_GETFLOWTABLE, NFTA_FLOWTABLE_TABLE, take_flows,
+		 "read nftables flowtables"},
 	};
 	_Alignas(struct nlmsghdr) char buffer[QUESTION_MAX];
 	int r = 0;

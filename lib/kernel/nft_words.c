@@ -294,6 +294,15 @@ void nft_learn_connection(struct nft_rule *rule, const char *set, unsigned int k
 	nftnl_expr_add_expr(expr, NFTNL_EXPR_DYNSET_EXPRESSIONS, count);
 }
 
+void nft_offload(struct nft_rule *rule, const char *flows)
+{
+	struct nftnl_expr *expr = expression(rule, "flow_offload");
+
+	put_text(rule, expr, NFTNL_EXPR_FLOW_TABLE_NAME, flows);
+	if (rule)
+		rule->chain->offloads = true;
+}
+
 void nft_counter(struct nft_rule *rule, const char *name)
 {
 	struct nftnl_expr *expr = expression(rule, "objref");

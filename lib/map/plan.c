@@ -276,6 +276,26 @@ static void allow_forwarding(struct plan *plan)
 
 /* ---- the two lines ----------------------------------------------------------------------- */
 
+static int plan_devices(const struct lan_settings *lan, const uint32_t *indexes,
+			struct nat_plan *nat)
+{
+	if (!indexes || lan->interface_count == 0)
+		return 0;
+	nat->devices = calloc(lan->interface_count, sizeof(*nat->devices));
+	if (!nat->devices)
+		return -ENOMEM;
+	for (size_t i = 0; i < lan->interface_count; i++) {
+		struct nat_device *device = &nat->devices[nat->device_count];
+
+		if (!indexes[i])
+			continue;
+		set_name(device->name, lan->interfaces[i]);
+		device->index = indexes[i];
+		nat->device_count++;
+	}
+	return 0;
+}
+
 static uint32_t tunnel_mtu(const struct settings *settings, const struct plan_lines *lines)
 {
 	if (settings->map.mtu)
@@ -318,6 +338,9 @@ static int plan_map(const struct settings *settings, const struct map_params *pa
 	nat->open = settings->nat.open;
 	nat->open_count = settings->nat.open_count;
 	nat->host_limit = settings->nat.host_limit;
+	nat->offload = settings->nat.offload;
+	if (nat->offload && plan_devices(&settings->lan, lines->lan, nat) < 0)
+		return -ENOMEM;
 	return plan_forwards(settings, &params->ports, nat, complaints);
 }
 
@@ -425,6 +448,7 @@ int plan_build(const struct settings *settings, const struct map_params *params,
 
 void plan_done(struct plan *plan)
 {
+	free(plan->nat.devices);
 	free(plan->nat.forwards);
 	free(plan->nat.pppoe.forwards);
 	*plan = PLAN_EMPTY;

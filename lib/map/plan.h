@@ -88,6 +88,12 @@ struct nat_forward {
 	unsigned int line; /* of the configuration file */
 };
 
+/* An interface of the LAN; another one of the same name is another one. */
+struct nat_device {
+	char name[IFNAMSIZ];
+	uint32_t index; /* ifindex */
+};
+
 struct nat_plan_pppoe {
 	bool enabled; /* the section is present: marks are set and restored whether or not ppp is up
 		       */
@@ -110,7 +116,7 @@ struct nat_plan_pppoe {
 /* What the nftables table has to do; lib/kernel/nat.c says how. */
 struct nat_plan {
 	bool present; /* false: no table */
-	bool map;     /* the MAP-E part: fields down to host_limit are valid */
+	bool map;     /* the MAP-E part: fields down to device_count are valid */
 	char tunnel[IFNAMSIZ];
 	char wan[IFNAMSIZ];     /* the BR is beyond it */
 	struct in6_addr ce, br; /* the tunnel's ends; :: = not known */
@@ -124,6 +130,9 @@ struct nat_plan {
 	const struct service *open;
 	size_t open_count;
 	uint32_t host_limit;
+	bool offload;               /* TCP between these and the tunnel takes the fast path */
+	struct nat_device *devices; /* the LAN's that are there; owned by the plan */
+	size_t device_count;
 	struct nat_forward *forwards; /* owned by the plan */
 	size_t forward_count;
 	struct nat_plan_pppoe pppoe;
@@ -153,6 +162,8 @@ struct plan_lines {
 	uint32_t wan_mtu;
 	bool map_usable; /* false: MAP-E is built but traffic should take the other line */
 	bool ppp_up;     /* the PPPoE interface exists, is up and has an address */
+	/* The ifindex of each of lan.interfaces, 0 while it is not there; NULL: none is. */
+	const uint32_t *lan;
 	/* Of the PPPoE interface, or what it had last while it is away; 0: never seen. */
 	struct in_addr ppp_address;
 	uint32_t ppp_mtu;

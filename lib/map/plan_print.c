@@ -151,6 +151,11 @@ static void print_map_nat(const struct nat_plan *nat, struct text *out)
 	print_services("nat open", nat->open, nat->open_count, out);
 	if (nat->host_limit)
 		text_add(out, "nat host_limit %u\n", nat->host_limit);
+	if (nat->offload)
+		text_add(out, "nat offload dev %s\n", nat->tunnel);
+	for (size_t i = 0; i < nat->device_count; i++)
+		text_add(out, "nat offload dev %s index %u\n", nat->devices[i].name,
+			 nat->devices[i].index);
 	print_forwards(nat->tunnel, nat->forwards, nat->forward_count, out);
 }
 

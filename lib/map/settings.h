@@ -83,6 +83,7 @@ struct nat_settings {
 	struct service *open; /* nat.open: services of the router itself, on its MAP-E address */
 	size_t open_count;
 	uint32_t host_limit; /* ports one LAN host may hold; 0 = no limit */
+	bool offload; /* TCP takes the kernel's fast path; lan.interfaces is not empty then */
 };
 
 enum forward_port {

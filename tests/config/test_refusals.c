@@ -416,6 +416,13 @@ static const struct {
 	 "t.conf:5: nat.open[4]: port range \"9-8\" ends before it begins\n"
 	 "t.conf:5: nat.open[5]: \"22x\" is no port or range of ports (1 to 65535)\n"
 	 "t.conf:5: nat.open[6]: \"22-\" is no port or range of ports (1 to 65535)\n"},
+	{"a fast path from nowhere",
+	 "nat = {\n"
+	 "  offload = true;\n"
+	 "};\n"
+	 "lan = { interfaces = [ ]; };\n",
+	 "t.conf:2: nat.offload: needs the names of the LAN's interfaces: lan = { interfaces = "
+	 "[ \"br0\" ]; };\n"},
 	{"nat.hosts",
 	 "nat = { hosts = (\n"
 	 "  { address = \"192.168.1.300\"; filtering = \"address-dependent\"; },\n"

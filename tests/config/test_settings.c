@@ -77,6 +77,7 @@ static void assert_defaults(const struct settings *settings)
 	assert_int_equal(settings->nat.inbound_accept, defaults.nat.inbound_accept);
 	assert_int_equal(settings->nat.open_count, 0);
 	assert_int_equal(settings->nat.host_limit, defaults.nat.host_limit);
+	assert_false(settings->nat.offload);
 	assert_int_equal(settings->forward_count, 0);
 	assert_string_equal(settings->pppoe.interface, defaults.pppoe.interface);
 	assert_int_equal(settings->pppoe.table, defaults.pppoe.table);
@@ -238,8 +239,9 @@ static void test_nat(void **state)
 {
 	_cleanup_settings_ struct settings a = {0}, b = {0};
 
-	load("nat = { filtering = \"endpoint-independent\"; inbound = \"accept\";\n"
-	     "  host_limit = 65535;\n"
+	load("lan = { interfaces = [ \"br0\" ]; };\n"
+	     "nat = { filtering = \"endpoint-independent\"; inbound = \"accept\";\n"
+	     "  host_limit = 65535; offload = true;\n"
 	     "  hosts = [ { address = \"192.168.1.55\"; filtering = \"address-dependent\"; },\n"
 	     "            { address = \"10.0.0.0/8\";\n"
 	     "              filtering = \"address-and-port-dependent\"; } ];\n"
@@ -248,6 +250,7 @@ static void test_nat(void **state)
 	assert_int_equal(a.nat.filtering, FILTERING_ENDPOINT_INDEPENDENT);
 	assert_true(a.nat.inbound_accept);
 	assert_int_equal(a.nat.host_limit, 65535);
+	assert_true(a.nat.offload);
 	assert_int_equal(a.nat.host_count, 2);
 	assert_prefix4(&a.nat.hosts[0].address, "192.168.1.55/32");
 	assert_int_equal(a.nat.hosts[0].filtering, FILTERING_ADDRESS_DEPENDENT);

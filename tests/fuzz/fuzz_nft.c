@@ -126,7 +126,7 @@ static void transaction(void)
 	assert(nft_open(&nft, NULL) == 0);
 	r = nft_sync(nft, TABLE, none, &fault);
 	assert(r >= 0 || fault.text[0]);
-	assert(answers_requests() <= 8 * 5);
+	assert(answers_requests() <= 8 * 6);
 	assert(nft_stands(nft, TABLE, NULL) <= 1);
 }
 

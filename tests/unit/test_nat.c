@@ -38,6 +38,8 @@ static struct nat_plan plan_of(struct portset ports)
 /* Walks the messages of a transaction. */
 typedef void (*visitor)(const struct nlmsghdr *nlh, unsigned int type, void *userdata);
 
+static uint32_t tunnel_index; /* 0: it is not there */
+
 static void visit_table(const struct nft_table *table, visitor call, void *userdata)
 {
 	_cleanup_free_ void *data = NULL;
@@ -57,7 +59,7 @@ static void visit_table(const struct nft_table *table, visitor call, void *userd
 
 static void visit(const struct nat_plan *plan, visitor call, void *userdata)
 {
-	_cleanup_(nft_table_free_p) struct nft_table *table = nat_table_new(plan, 0);
+	_cleanup_(nft_table_free_p) struct nft_table *table = nat_table_new(plan, tunnel_index);
 
 	visit_table(table, call, userdata);
 }
@@ -127,7 +129,6 @@ static void visit_pool(const struct nlmsghdr *nlh, unsigned int type, void *user
 		assert_non_null(value);
 		assert_int_equal(mnl_attr_get_payload_len(value), sizeof(port));
 		port = ntohs(mnl_attr_get_u16(value));
-		assert_false(pool->seen[port]);
 		pool->seen[port] = true;
 		pool->count++;
 	}
@@ -137,7 +138,6 @@ static void check_pool(struct portset ports, struct nat_forward *forwards, size_
 {
 	struct nat_plan plan = plan_of(ports);
 	struct pool *pool = calloc(1, sizeof(*pool));
-	unsigned int expected = 0;
 
 	assert_non_null(pool);
 	plan.forwards = forwards;
@@ -150,9 +150,9 @@ static void check_pool(struct portset ports, struct nat_forward *forwards, size_
 			if (port >= forwards[i].ports.first && port <= forwards[i].ports.last)
 				wanted = false;
 		assert_int_equal(pool->seen[port], wanted);
-		expected += wanted;
 	}
-	assert_int_equal(pool->count, expected);
+	/* No place is empty: each try finds a port. */
+	assert_int_equal(pool->count, portset_count(&ports));
 	free(pool);
 }
 
@@ -223,7 +223,7 @@ static void assert_rules(const struct nft_table *table, const char *chain, const
 static void assert_chain(const struct nat_plan *plan, const char *chain, const char *part,
 			 bool holds)
 {
-	_cleanup_(nft_table_free_p) struct nft_table *table = nat_table_new(plan, 0);
+	_cleanup_(nft_table_free_p) struct nft_table *table = nat_table_new(plan, tunnel_index);
 
 	assert_rules(table, chain, part, holds);
 }
@@ -318,6 +318,31 @@ static void a_limit_has_a_set_of_its_own(void **state)
 	plan.host_limit = 30;
 	assert_chain(&plan, "map_host_first", "set map_host_limit_20", false);
 	assert_chain(&plan, "map_host_first", "set map_host_limit_30", true);
+}
+
+/* Only what was translated as it would be now. */
+static void the_fast_path_is_for_our_mapping(void **state)
+{
+	struct nat_device lan = {"br0", 3};
+	struct nat_plan plan = plan_of(OCN);
+
+	(void)state;
+	plan.offload = true;
+	plan.devices = &lan;
+	plan.device_count = 1;
+	assert_chain(&plan, "map_offload", "flow_offload", false);
+	tunnel_index = 7;
+	assert_chain(&plan, "map_offload",
+		     "ct load dst_ip => reg 9 , dir reply \n"
+		     "cmp eq reg 9 0x346433c6 \n"
+		     "ct load proto_dst => reg 9 , dir reply \n",
+		     true);
+	assert_chain(&plan, "map_offload", "ct load dst_ip => reg 9 , dir original \n", true);
+	assert_chain(&plan, "map_offload", "flow_offload flowtable map_flows \n", true);
+	assert_chain(&plan, "offload", "cmp eq reg 1 0x00000007 \n", true);
+	plan.offload = false;
+	assert_chain(&plan, "map_offload", "flow_offload", false);
+	tunnel_index = 0;
 }
 
 static void first_packets_to_another_address(void **state)
@@ -430,6 +455,7 @@ int main(void)
 		cmocka_unit_test(every_port_is_tried),
 		cmocka_unit_test(an_endpoint_without_room_is_not_learnt),
 		cmocka_unit_test(a_limit_has_a_set_of_its_own),
+		cmocka_unit_test(the_fast_path_is_for_our_mapping),
 		cmocka_unit_test(first_packets_to_another_address),
 		cmocka_unit_test(whole_address),
 		cmocka_unit_test(nobody_else_is_an_end_of_the_tunnel),

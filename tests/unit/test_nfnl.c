@@ -238,6 +238,37 @@ static void put_named(uint16_t type, uint16_t attribute, const char *name, uint1
 	close_message(nlh);
 }
 
+static void put_flows(const char *one, const char *other)
+{
+	struct nlmsghdr *nlh = put_nft(NFT_MSG_NEWFLOWTABLE, NLM_F_MULTI);
+	struct nlattr *hook, *list;
+
+	mnl_attr_put_strz(nlh, NFTA_FLOWTABLE_TABLE, MAPED);
+	mnl_attr_put_strz(nlh, NFTA_FLOWTABLE_NAME, "ours");
+	hook = mnl_attr_nest_start(nlh, NFTA_FLOWTABLE_HOOK);
+	mnl_attr_put_u32(nlh, NFTA_FLOWTABLE_HOOK_NUM, 0);
+	mnl_attr_put_u32(nlh, NFTA_FLOWTABLE_HOOK_PRIORITY, htonl((uint32_t)-300));
+	list = mnl_attr_nest_start(nlh, NFTA_FLOWTABLE_HOOK_DEVS);
+	mnl_attr_put_strz(nlh, NFTA_DEVICE_NAME, one);
+	mnl_attr_put_strz(nlh, NFTA_DEVICE_NAME, other);
+	mnl_attr_nest_end(nlh, list);
+	mnl_attr_nest_end(nlh, hook);
+	close_message(nlh);
+}
+
+static void assert_flows(const struct nft_picture *have)
+{
+	struct nft_device device;
+
+	assert_int_equal(have->flows_count, 1);
+	assert_string_equal(have->flows[0].name, "ours");
+	assert_int_equal(have->flows[0].priority, -300);
+	assert_int_equal(have->flows[0].devices.count, 2);
+	memcpy(&device, nft_rows_key(&have->flows[0].devices, 1), sizeof(device));
+	assert_string_equal(device.name, "lo");
+	assert_int_equal(device.index, if_nametoindex("lo"));
+}
+
 /* They are of no table. */
 static void parts_without_a_table(void **state)
 {
@@ -258,6 +289,9 @@ static void parts_without_a_table(void **state)
 	put_done(0);
 	put_named(NFT_MSG_NEWSET, NFTA_SET_NAME, "mine", NLM_F_MULTI);
 	put_done(0);
+	put_named(NFT_MSG_NEWFLOWTABLE, NFTA_FLOWTABLE_NAME, "mine", NLM_F_MULTI);
+	put_flows("br0", "lo");
+	put_done(0);
 	nl = kernel();
 	assert_int_equal(nft_read_picture(nl, NFT_IP, MAPED, want, &have, NULL), 0);
 	assert_non_null(have);
@@ -265,6 +299,7 @@ static void parts_without_a_table(void **state)
 	assert_string_equal(have->chains[0].name, "ours");
 	assert_int_equal(have->chains[0].count, 0);
 	assert_int_equal(have->set_count, 0);
+	assert_flows(have);
 }
 
 static void put_value(struct nlmsghdr *nlh, uint16_t type, const void *value, size_t length)

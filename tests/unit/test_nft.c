@@ -15,6 +15,8 @@
 #include "lib/kernel/nat.h"
 #include "lib/kernel/nft_diff.h"
 
+#define TUNNEL 7u
+
 static struct nat_plan plan_of(uint8_t last_octet, uint16_t psid)
 {
 	struct nat_plan plan = {
@@ -30,9 +32,9 @@ static struct nat_plan plan_of(uint8_t last_octet, uint16_t psid)
 	return plan;
 }
 
-static struct nft_picture *picture_of(const struct nat_plan *plan)
+static struct nft_picture *picture_with(const struct nat_plan *plan, uint32_t tunnel_index)
 {
-	_cleanup_(nft_table_free_p) struct nft_table *table = nat_table_new(plan, 7);
+	_cleanup_(nft_table_free_p) struct nft_table *table = nat_table_new(plan, tunnel_index);
 	struct nft_picture *picture;
 
 	assert_non_null(table);
@@ -40,18 +42,29 @@ static struct nft_picture *picture_of(const struct nat_plan *plan)
 	return picture;
 }
 
-/* The transaction from one plan to another; from NULL: from nothing. */
-static void batch_of(struct nft_batch *batch, const struct nft_picture *have,
-		     const struct nat_plan *to)
+static struct nft_picture *picture_of(const struct nat_plan *plan)
 {
-	_cleanup_(nft_table_free_p) struct nft_table *table = nat_table_new(to, 7);
-	_cleanup_(nft_picture_free_p) struct nft_picture *picture = picture_of(to);
+	return picture_with(plan, TUNNEL);
+}
+
+/* The transaction from one plan to another; from NULL: from nothing. */
+static void batch_with(struct nft_batch *batch, const struct nft_picture *have,
+		       const struct nat_plan *to, uint32_t tunnel_index)
+{
+	_cleanup_(nft_table_free_p) struct nft_table *table = nat_table_new(to, tunnel_index);
+	_cleanup_(nft_picture_free_p) struct nft_picture *picture = picture_with(to, tunnel_index);
 
 	assert_non_null(table);
 	nft_batch_begin(batch, 0);
 	nft_diff(batch, table, picture, have);
 	nft_batch_end(batch);
 	assert_false(batch->failed);
+}
+
+static void batch_of(struct nft_batch *batch, const struct nft_picture *have,
+		     const struct nat_plan *to)
+{
+	batch_with(batch, have, to, TUNNEL);
 }
 
 static unsigned int count_type(const struct nft_batch *batch, unsigned int type)
@@ -123,6 +136,133 @@ static void a_new_mapping_forgets(void **state)
 	assert_true(batch.changes < from_nothing.changes);
 }
 
+/* Borrows the devices. */
+static struct nat_plan offload_plan(uint8_t last_octet, struct nat_device *devices, size_t count)
+{
+	struct nat_plan plan = plan_of(last_octet, 0x29);
+
+	plan.offload = true;
+	plan.devices = devices;
+	plan.device_count = count;
+	return plan;
+}
+
+static struct nat_device lan_now[] = {{"br0", 3}, {"lan2", 4}};
+
+static struct nat_plan offload_now(void)
+{
+	return offload_plan(52, lan_now, ARRAY_SIZE(lan_now));
+}
+
+/* Where the first message of a type is; 0: nowhere. */
+static unsigned int place_of(const struct nft_batch *batch, unsigned int type)
+{
+	const struct nlmsghdr *nlh = (const struct nlmsghdr *)batch->data;
+	int left = (int)batch->length;
+
+	for (unsigned int i = 1; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left), i++)
+		if (nlh->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | type))
+			return i;
+	return 0;
+}
+
+/* The kernel refuses to take a flowtable from a rule that holds on to it. */
+static void assert_flows_made_anew(const struct nft_batch *batch)
+{
+	assert_int_equal(count_type(batch, NFT_MSG_DELFLOWTABLE), 1);
+	assert_int_equal(count_type(batch, NFT_MSG_NEWFLOWTABLE), 1);
+	assert_in_range(place_of(batch, NFT_MSG_DELRULE), 1, place_of(batch, NFT_MSG_DELFLOWTABLE));
+	assert_in_range(place_of(batch, NFT_MSG_DELFLOWTABLE), 1,
+			place_of(batch, NFT_MSG_NEWFLOWTABLE));
+	assert_in_range(place_of(batch, NFT_MSG_NEWFLOWTABLE), 1, place_of(batch, NFT_MSG_NEWRULE));
+}
+
+static void flows_come_before_their_rules(void **state)
+{
+	struct nat_plan plan = offload_now();
+	_cleanup_nft_batch_ struct nft_batch batch = {0};
+
+	(void)state;
+	batch_of(&batch, NULL, &plan);
+	assert_int_equal(count_type(&batch, NFT_MSG_NEWFLOWTABLE), 1);
+	assert_in_range(place_of(&batch, NFT_MSG_NEWFLOWTABLE), 1,
+			place_of(&batch, NFT_MSG_NEWRULE));
+}
+
+static void flows_of_nobody(void **state)
+{
+	struct nat_plan without_lan = offload_plan(52, NULL, 0), without_tunnel = offload_now();
+	_cleanup_nft_batch_ struct nft_batch one = {0}, other = {0};
+
+	(void)state;
+	batch_of(&one, NULL, &without_lan);
+	batch_with(&other, NULL, &without_tunnel, 0);
+	assert_int_equal(count_type(&one, NFT_MSG_NEWFLOWTABLE), 0);
+	assert_int_equal(count_type(&other, NFT_MSG_NEWFLOWTABLE), 0);
+}
+
+static void flows_follow_their_devices(void **state)
+{
+	struct nat_device more[] = {{"br0", 3}, {"late", 9}, {"lan2", 4}};
+	struct nat_device another[] = {{"br0", 3}, {"lan2", 11}};
+	const struct nat_plan plans[] = {
+		offload_plan(52, more, ARRAY_SIZE(more)),
+		offload_plan(52, another, ARRAY_SIZE(another)),
+		offload_plan(52, lan_now, 1),
+	};
+	struct nat_plan now = offload_now();
+	_cleanup_(nft_picture_free_p) struct nft_picture *have = picture_of(&now);
+	_cleanup_nft_batch_ struct nft_batch another_tunnel = {0};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(plans); i++) {
+		_cleanup_nft_batch_ struct nft_batch batch = {0};
+
+		batch_of(&batch, have, &plans[i]);
+		assert_flows_made_anew(&batch);
+		assert_int_equal(count_type(&batch, NFT_MSG_NEWSET), 0);
+	}
+	batch_with(&another_tunnel, have, &now, TUNNEL + 1);
+	assert_flows_made_anew(&another_tunnel);
+}
+
+static void flows_that_stand(void **state)
+{
+	struct nat_plan plan = offload_now();
+	_cleanup_(nft_picture_free_p) struct nft_picture *have = picture_of(&plan);
+	_cleanup_nft_batch_ struct nft_batch same = {0}, stranger = {0}, altered = {0};
+
+	(void)state;
+	batch_of(&same, have, &plan);
+	assert_int_equal(same.changes, 0);
+	assert_non_null(nft_picture_add_flows(have, "stranger", 0));
+	batch_of(&stranger, have, &plan);
+	assert_int_equal(stranger.changes, 1);
+	assert_int_equal(count_type(&stranger, NFT_MSG_DELFLOWTABLE), 1);
+	have->flows_count = 1;
+	have->flows[0].priority = 1;
+	batch_of(&altered, have, &plan);
+	assert_flows_made_anew(&altered);
+}
+
+/* What is offloaded has the old address: it must go. */
+static void flows_of_another_mapping(void **state)
+{
+	struct nat_plan old = offload_now(), slow = plan_of(52, 0x29);
+	struct nat_plan new = offload_plan(99, lan_now, ARRAY_SIZE(lan_now));
+	_cleanup_(nft_picture_free_p) struct nft_picture *have = picture_of(&old);
+	_cleanup_nft_batch_ struct nft_batch batch = {0}, off = {0};
+
+	(void)state;
+	batch_of(&batch, have, &new);
+	assert_flows_made_anew(&batch);
+	batch_of(&off, have, &slow);
+	assert_int_equal(count_type(&off, NFT_MSG_DELFLOWTABLE), 1);
+	assert_int_equal(count_type(&off, NFT_MSG_NEWFLOWTABLE), 0);
+	assert_int_equal(count_type(&off, NFT_MSG_DELCHAIN), 2);
+	assert_in_range(place_of(&off, NFT_MSG_DELRULE), 1, place_of(&off, NFT_MSG_DELFLOWTABLE));
+}
+
 /* What stands and is not ours goes, in an order that the kernel takes. */
 static void strangers_go(void **state)
 {
@@ -154,7 +294,7 @@ static void read_rule(const struct nlmsghdr *nlh, struct nft_picture_chain *out,
 /* What is read of a message has the digest of what the message was written from. */
 static void rules_survive_the_wire(void **state)
 {
-	struct nat_plan plan = plan_of(52, 0x29);
+	struct nat_plan plan = offload_now();
 	_cleanup_(nft_picture_free_p) struct nft_picture *wanted = picture_of(&plan);
 	_cleanup_nft_batch_ struct nft_batch batch = {0};
 	_cleanup_free_ void *scratch = calloc(1, NFT_SCRATCH_SIZE);
@@ -216,9 +356,17 @@ static void rows_that_differ(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(nothing_for_the_same),   cmocka_unit_test(one_forward_is_little),
-		cmocka_unit_test(a_new_mapping_forgets),  cmocka_unit_test(strangers_go),
-		cmocka_unit_test(rules_survive_the_wire), cmocka_unit_test(rows_that_differ),
+		cmocka_unit_test(nothing_for_the_same),
+		cmocka_unit_test(one_forward_is_little),
+		cmocka_unit_test(a_new_mapping_forgets),
+		cmocka_unit_test(strangers_go),
+		cmocka_unit_test(rules_survive_the_wire),
+		cmocka_unit_test(rows_that_differ),
+		cmocka_unit_test(flows_come_before_their_rules),
+		cmocka_unit_test(flows_of_nobody),
+		cmocka_unit_test(flows_follow_their_devices),
+		cmocka_unit_test(flows_that_stand),
+		cmocka_unit_test(flows_of_another_mapping),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -74,6 +74,16 @@ static void expect(const struct bench *bench, const char *expected)
 	assert_true(plan.nat.present == (expected[0] != '\0'));
 }
 
+static void expect_part(const struct bench *bench, const char *part)
+{
+	_cleanup_plan_ struct plan plan = PLAN_EMPTY;
+	_cleanup_text_ struct text text = TEXT_INIT, complaints = TEXT_INIT;
+
+	build(bench, &plan, &complaints);
+	plan_print(&plan, &text);
+	assert_non_null(strstr(text_get(&text), part));
+}
+
 #define TUNNEL                                                                                  \
 	"tunnel map0 ipip6 local 2400:4050:48d:2900:99:f012:3400:2900 remote 2001:380:a120::9 " \
 	"dev wan0 mtu 1460 encaplimit none\n"
@@ -613,6 +623,29 @@ static bool same_plan(const struct bench *a, const struct bench *b)
 	return plan_equal(&one, &other);
 }
 
+static void test_devices(void **state)
+{
+	static char lan[][IFNAMSIZ] = {"br0", "late", "lan2"};
+	static const uint32_t indexes[] = {3, 0, 7}, others[] = {3, 0, 8};
+	struct bench b = bench(), c = bench();
+
+	b.settings.nat.offload = true;
+	b.settings.lan.interfaces = lan;
+	b.settings.lan.interface_count = ARRAY_SIZE(lan);
+	b.lines.lan = indexes;
+	expect_part(&b, "nat offload dev map0\n"
+			"nat offload dev br0 index 3\n"
+			"nat offload dev lan2 index 7\n");
+	c = b;
+	c.lines.lan = others;
+	assert_false(same_plan(&b, &c));
+	c.lines.lan = NULL;
+	expect_part(&c, "nat offload dev map0\n");
+	c.settings.nat.offload = false;
+	b.settings.nat.offload = false;
+	assert_true(same_plan(&b, &c));
+}
+
 static void test_equal_plans(void **state)
 {
 	const struct bench base = bench();
@@ -702,6 +735,7 @@ int main(void)
 		cmocka_unit_test(test_automatic_forwards_may_run_out),
 		cmocka_unit_test(test_forwards_that_meet_are_not_both_served),
 		cmocka_unit_test(test_forward_ports_can_be_asked_for),
+		cmocka_unit_test(test_devices),
 		cmocka_unit_test(test_equal_plans),
 		cmocka_unit_test(test_each_difference_counts),
 	};

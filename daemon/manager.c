@@ -130,6 +130,7 @@ static int open_kernel(struct manager *m, struct fault *reterr)
 	r = conntrack_open(&m->conntrack, reterr);
 	if (r < 0)
 		return r;
+	nat_set_conntrack(m->nat, m->conntrack);
 	runtime_path(STATE_FILE, path, sizeof(path));
 	r = applier_open(m->nl, &ops, path, &m->applier, reterr);
 	if (r == 1)

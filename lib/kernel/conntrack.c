@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <stdbool.h>
@@ -173,6 +174,12 @@ static void add_to_name(struct entry_name *name, const struct nlattr *attr)
 	name->length += length;
 }
 
+static uint32_t number_of(const struct nlattr *attr)
+{
+	return mnl_attr_get_payload_len(attr) >= sizeof(uint32_t) ? ntohl(mnl_attr_get_u32(attr))
+								  : 0;
+}
+
 static void parse_entry(const struct nlmsghdr *nlh, struct conntrack_entry *ret,
 			struct entry_name *ret_name)
 {
@@ -189,6 +196,12 @@ static void parse_entry(const struct nlmsghdr *nlh, struct conntrack_entry *ret,
 			break;
 		case CTA_TUPLE_REPLY:
 			parse_tuple(attr, &ret->reply, &ret->protocol);
+			break;
+		case CTA_STATUS:
+			ret->answered = number_of(attr) & IPS_SEEN_REPLY;
+			break;
+		case CTA_TIMEOUT:
+			ret->timeout = number_of(attr);
 			break;
 		case CTA_ZONE:
 		case CTA_ID:
@@ -211,7 +224,8 @@ static const struct conntrack_tuple *tuple_of(const struct conntrack_entry *entr
 struct collection {
 	enum side side;
 	struct in_addr address;
-	const struct portset *keep;
+	bool (*unwanted)(void *userdata, const struct conntrack_entry *entry); /* NULL: all are */
+	void *userdata;
 	struct entry_name *names;
 	size_t count, room;
 };
@@ -227,7 +241,7 @@ static int collect(const struct nlmsghdr *nlh, void *userdata)
 	tuple = tuple_of(&entry, out->side);
 	if (tuple->destination.s_addr != out->address.s_addr)
 		return 0;
-	if (out->keep && portset_has(out->keep, tuple->destination_port))
+	if (out->unwanted && !out->unwanted(out->userdata, &entry))
 		return 0;
 	if (out->count == out->room) {
 		size_t room = out->room ? out->room * 2 : 64;
@@ -296,25 +310,51 @@ static int delete_one_by_one(struct conntrack *ct, struct collection *collection
 	return r < 0 ? r : deleted;
 }
 
-static int forget_side(struct conntrack *ct, enum side side, struct in_addr address,
-		       const struct portset *keep)
+/* Also what comes back from a flowtable meanwhile. */
+static int delete_all(struct conntrack *ct, struct collection *collection)
 {
-	struct collection collection = {.side = side, .address = address, .keep = keep};
-	int r = keep ? 0 : delete_filtered(ct, side, address), deleted = 0;
+	int r = 0, deleted = 0;
 	size_t held = 0;
 
-	if (r == -EINVAL || r == -EOPNOTSUPP || r == -ENOENT)
-		r = 0;
-	/* Also behind a filtered deletion, which passes over what is offloaded. */
 	for (unsigned int i = 0; r >= 0 && i < RETURN_TRIES; i++) {
-		r = delete_one_by_one(ct, &collection, &held);
+		r = delete_one_by_one(ct, collection, &held);
 		deleted += r > 0 ? r : 0;
 		if (held == 0)
 			break;
 		nanosleep(&(struct timespec){.tv_nsec = RETURN_NSEC}, NULL);
 	}
-	free(collection.names);
+	free(collection->names);
 	return r < 0 ? r : deleted;
+}
+
+struct keeper {
+	const struct portset *ports;
+	enum side side;
+};
+
+static bool is_foreign(void *userdata, const struct conntrack_entry *entry)
+{
+	const struct keeper *keeper = userdata;
+
+	return !portset_has(keeper->ports, tuple_of(entry, keeper->side)->destination_port);
+}
+
+static int forget_side(struct conntrack *ct, enum side side, struct in_addr address,
+		       const struct portset *keep)
+{
+	struct keeper keeper = {keep, side};
+	struct collection collection = {
+		.side = side,
+		.address = address,
+		.unwanted = keep ? is_foreign : NULL,
+		.userdata = &keeper,
+	};
+	int r = keep ? 0 : delete_filtered(ct, side, address);
+
+	if (r < 0 && r != -EINVAL && r != -EOPNOTSUPP && r != -ENOENT)
+		return r;
+	/* Also behind a filtered deletion, which passes over what is offloaded. */
+	return delete_all(ct, &collection);
 }
 
 int conntrack_forget(struct conntrack *ct, struct in_addr address, const struct portset *keep,
@@ -329,6 +369,17 @@ int conntrack_forget(struct conntrack *ct, struct in_addr address, const struct 
 		return fault_errno(reterr, originals, "delete stale connections of %s",
 				   inet_ntop(AF_INET, &address, text, sizeof(text)));
 	return replies + originals;
+}
+
+int conntrack_drop(struct conntrack *ct, struct in_addr address,
+		   bool (*unwanted)(void *userdata, const struct conntrack_entry *entry),
+		   void *userdata, struct fault *reterr)
+{
+	struct collection collection = {
+		.side = SIDE_REPLY, .address = address, .unwanted = unwanted, .userdata = userdata};
+	int r = delete_all(ct, &collection);
+
+	return r < 0 ? fault_errno(reterr, r, "delete connections") : 0;
 }
 
 struct walk {

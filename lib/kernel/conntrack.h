@@ -7,6 +7,7 @@
 #pragma once
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,8 @@ struct conntrack_tuple {
 struct conntrack_entry {
 	uint8_t protocol;
 	struct conntrack_tuple original, reply; /* the reply goes to the external address */
+	bool answered;                          /* packets have gone both ways */
+	uint32_t timeout;                       /* seconds that are left without packets */
 };
 
 struct conntrack;
@@ -32,11 +35,17 @@ DEFINE_CLEANUP(struct conntrack *, conntrack_close);
 
 /* Deletes every entry that was translated from or to address (or belongs to the router itself at
  * that address) and whose external port or identifier is not in keep; keep NULL: all of them.
- * What a flowtable holds is waited for, 250 ms at most; what another program's flowtable still holds
- * then is left. Returns how many were deleted one by one (0 also when the kernel, since 6.2 or so,
- * did all at once), or negative errno. */
+ * What a flowtable holds is waited for, 250 ms at most; what another program's flowtable still
+ * holds then is left. Returns how many were deleted one by one (0 also when the kernel, since 6.2
+ * or so, did all at once), or negative errno. */
 int conntrack_forget(struct conntrack *ct, struct in_addr address, const struct portset *keep,
 		     struct fault *reterr);
+
+/* Deletes those entries that were translated to address (source NAT) which unwanted says true to.
+ * 0 or negative errno. */
+int conntrack_drop(struct conntrack *ct, struct in_addr address,
+		   bool (*unwanted)(void *userdata, const struct conntrack_entry *entry),
+		   void *userdata, struct fault *reterr);
 
 /* Tells every entry that was translated to address (source NAT) to handler. 0 or negative errno. */
 int conntrack_walk(struct conntrack *ct, struct in_addr address,

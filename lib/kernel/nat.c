@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/base/text.h"
+#include "lib/kernel/nat_memory.h"
 #include "lib/kernel/nat_words.h"
 
 /* Behind every source NAT (100) and everybody's filters, before conntrack helpers (300) and the
@@ -15,8 +16,9 @@
 
 struct nat {
 	struct nft *nft;
-	struct text made;     /* what the table was made from last; "" = not known */
-	struct fault missing; /* nat_missing() */
+	struct conntrack *conntrack; /* not ours; may be NULL */
+	struct text made;            /* what the table was made from last; "" = not known */
+	struct fault missing;        /* nat_missing() */
 };
 
 /* ---- the table ---------------------------------------------------------------------------- */
@@ -99,6 +101,11 @@ const char *nat_missing(const struct nat *nat)
 	return nat->missing.text;
 }
 
+void nat_set_conntrack(struct nat *nat, struct conntrack *ct)
+{
+	nat->conntrack = ct;
+}
+
 uint64_t nat_changes(const struct nat *nat)
 {
 	return nft_changes(nat->nft);
@@ -155,6 +162,14 @@ static int is_made(struct nat *nat, const struct text *from, struct fault *reter
 	return nft_stands(nat->nft, PLAN_TABLE, reterr);
 }
 
+/* Before the table is made, when it may be gone. Without conntrack's word it goes on without. */
+static void remember(struct nat *nat, const struct nat_plan *want, struct nat_memory *ret)
+{
+	*ret = (struct nat_memory){0};
+	if (nat->conntrack && want->map && nft_stands(nat->nft, PLAN_TABLE, NULL) <= 0)
+		(void)nat_memory_read(nat->conntrack, want, ret);
+}
+
 static int make(struct nat *nat, const struct nat_plan *want, unsigned int tunnel_index,
 		struct fault *reterr)
 {
@@ -163,13 +178,18 @@ static int make(struct nat *nat, const struct nat_plan *want, unsigned int tunne
 	_cleanup_(nft_table_free_p) struct nft_table *outer =
 		has_outer ? nat_outer_table_new(want) : NULL;
 	const struct nft_table *const tables[NFT_FAMILIES] = {[NFT_IP] = table, [NFT_IP6] = outer};
+	_cleanup_nat_memory_ struct nat_memory memory;
 	int r, removed;
 
+	remember(nat, want, &memory);
 	if (!table || (has_outer && !outer))
 		return fault_errno(reterr, -ENOMEM, "describe nftables table " PLAN_TABLE);
+	nat_memory_recall(&memory, want, table);
 	r = nft_sync(nat->nft, PLAN_TABLE, tables, reterr);
 	if (r <= 0)
 		return r;
+	if (nft_forgot(nat->nft) && memory.count > 0)
+		(void)nat_memory_renew(nat->conntrack, want);
 	removed = forget_forwarded(nat, want, reterr);
 	return removed < 0 ? removed : r;
 }

@@ -39,6 +39,11 @@ void nat_set_watch(struct nat *nat, struct nft_watch *watch);
  * 1 changed, 0 already so, negative errno with the object and the kernel's words in reterr. */
 int nat_sync(struct nat *nat, const struct nat_plan *want, struct fault *reterr);
 
+/* Where what a lost table had learnt is read from (nat_memory.h). It stays the caller's, and must
+ * outlive nat. Without it, a table that is made anew knows nothing. */
+struct conntrack;
+void nat_set_conntrack(struct nat *nat, struct conntrack *ct);
+
 /* Why the kernel does not do what the plan wanted last and the rest can do without (offload); ""
  * when it does everything. */
 const char *nat_missing(const struct nat *nat);

@@ -228,6 +228,33 @@ void nft_add_element(struct nft_set *set, const void *key, const void *data)
 		add_row(set, key, data, 0);
 }
 
+void nft_add_learnt(struct nft_set *set, const void *key, const void *data, uint64_t timeout)
+{
+	size_t room, count;
+	void *grown;
+
+	if (!set)
+		return;
+	count = set->rows.count;
+	if (count == set->timeout_room) {
+		room = count ? count * 2 : 64;
+		grown = reallocarray(set->timeouts, room, sizeof(*set->timeouts));
+		if (!grown) {
+			set->table->failed = true;
+			return;
+		}
+		set->timeouts = grown;
+		set->timeout_room = room;
+	}
+	set->timeouts[count] = timeout;
+	nft_add_element(set, key, data);
+}
+
+struct nft_set *nft_find_set(const struct nft_table *table, const char *name)
+{
+	return nft_table_find_set(table, name);
+}
+
 void nft_add_goto(struct nft_set *set, const void *key, const char *chain)
 {
 	char name[NFT_NAME_MAX] = {0};

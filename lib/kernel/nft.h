@@ -84,6 +84,11 @@ struct nft_set *nft_add_set(struct nft_table *table, const struct nft_set_spec *
 
 /* key and data: whole words per part, numbers in network order but NFT_TYPE_INTEGER. */
 void nft_add_element(struct nft_set *set, const void *key, const void *data);
+/* Learnt sets: an element that the set begins with when it is made; what stands is left as it is.
+ * timeout in ms, 0 = the set's. Each key once. */
+void nft_add_learnt(struct nft_set *set, const void *key, const void *data, uint64_t timeout);
+/* NULL when there is none of that name. */
+struct nft_set *nft_find_set(const struct nft_table *table, const char *name);
 /* Maps to verdicts. */
 void nft_add_goto(struct nft_set *set, const void *key, const char *chain);
 /* Interval sets: first..last as big-endian numbers of the key's length (<= 4). Ranges must not
@@ -197,6 +202,9 @@ uint64_t nft_changes(const struct nft *nft);
  * All or nothing: the kernel takes one transaction. */
 int nft_sync(struct nft *nft, const char *name, const struct nft_table *const want[NFT_FAMILIES],
 	     struct fault *reterr);
+
+/* Learnt sets were made by the last nft_sync(): they know no more than they began with. */
+bool nft_forgot(const struct nft *nft);
 
 /* 1: the tables are there, as nft_sync() left them; 0: not known; negative errno. One question,
  * however large they are. */

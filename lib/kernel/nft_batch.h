@@ -23,6 +23,7 @@ struct nft_batch {
 	size_t count, what_room;    /* messages, the first one's sequence number being 0 */
 	unsigned int changes;       /* messages but the first and the last */
 	size_t last_offset;         /* of the last message, which is asked for an ACK */
+	bool forgets;               /* a learnt set is made in it */
 	bool failed;
 };
 

@@ -35,6 +35,7 @@ static void put_all_elements(struct nft_batch *batch, const struct nft_set *set)
 {
 	struct nft_element_writer writer = writer_of(batch, set, true);
 
+	writer.timeouts = set->timeouts;
 	for (size_t i = 0; i < set->rows.count; i++)
 		nft_put_element(&writer, &set->rows, i);
 	nft_put_last_elements(&writer);

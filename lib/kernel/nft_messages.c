@@ -64,6 +64,7 @@ void nft_put_set(struct nft_batch *batch, const struct nft_set *set)
 	struct nlmsghdr *nlh =
 		nft_batch_add(batch, NFT_MSG_NEWSET, NLM_F_CREATE, "add", "set", set->name);
 
+	batch->forgets |= set->learnt;
 	if (nlh)
 		nftnl_set_nlmsg_build_payload(nlh, set->object);
 	nft_batch_close(batch, nlh);
@@ -115,6 +116,8 @@ void nft_put_element(struct nft_element_writer *writer, const struct nft_rows *r
 	if (nft_rows_flags(rows, i))
 		nftnl_set_elem_set_u32(object, NFTNL_SET_ELEM_FLAGS, nft_rows_flags(rows, i));
 	set_data(writer, rows, i, object);
+	if (writer->timeouts && writer->timeouts[i])
+		nftnl_set_elem_set_u64(object, NFTNL_SET_ELEM_TIMEOUT, writer->timeouts[i]);
 	nftnl_set_elem_add(writer->list, object);
 	if (++writer->count == ELEMENT_CHUNK)
 		nft_put_last_elements(writer);

@@ -18,8 +18,9 @@ struct nft_element_writer {
 	struct nft_batch *batch;
 	const char *table, *set;
 	const struct nft_shape *shape;
-	uint32_t set_id; /* of a set of the same transaction; 0: it stands */
-	bool create;     /* or delete */
+	uint32_t set_id;          /* of a set of the same transaction; 0: it stands */
+	bool create;              /* or delete */
+	const uint64_t *timeouts; /* of each row, ms; NULL or 0: the set's */
 	struct nftnl_set *list;
 	size_t count;
 };

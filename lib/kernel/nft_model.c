@@ -67,6 +67,7 @@ static void set_free(struct nft_set *set)
 {
 	nftnl_set_free(set->object);
 	nft_rows_done(&set->rows);
+	free(set->timeouts);
 	free(set);
 }
 

@@ -31,6 +31,8 @@ struct nft_set {
 	struct nft_shape shape;
 	bool learnt, identity;
 	struct nft_rows rows;
+	uint64_t *timeouts; /* of each row, in ms; NULL: none has one of its own */
+	size_t timeout_room;
 	uint32_t id;
 };
 

@@ -186,6 +186,8 @@ static int picture_set(struct nft_picture *picture, const struct nft_set *from)
 
 	if (!set)
 		return -ENOMEM;
+	if (from->learnt)
+		return 0;
 	r = nft_rows_copy(&from->rows, &set->rows);
 	if (r < 0)
 		return r;

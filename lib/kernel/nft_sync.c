@@ -35,6 +35,7 @@ struct nft {
 	struct nfnl *nl;
 	struct nft_watch *watch; /* not ours; may be NULL */
 	uint64_t changes;
+	bool forgot; /* nft_forgot() */
 	/* What stood at this generation; generation 0: not known. */
 	char name[NFT_NAME_MAX];
 	uint32_t generation;
@@ -72,6 +73,11 @@ void nft_set_watch(struct nft *nft, struct nft_watch *watch)
 uint64_t nft_changes(const struct nft *nft)
 {
 	return nft->changes;
+}
+
+bool nft_forgot(const struct nft *nft)
+{
+	return nft->forgot;
 }
 
 /* ---- what is remembered ---------------------------------------------------------------------- */
@@ -147,6 +153,7 @@ static int commit(struct nft *nft, struct nft_batch *batch, const char *name,
 		remember(nft, name, next_generation(batch->generation), pictures);
 	else
 		forget(nft);
+	nft->forgot |= r >= 0 && batch->forgets;
 	return r < 0 ? r : 1;
 }
 
@@ -221,6 +228,7 @@ int nft_sync(struct nft *nft, const char *name, const struct nft_table *const wa
 	bool changed = false;
 	int r = nft_watch_resume(nft->watch);
 
+	nft->forgot = false;
 	if (r < 0)
 		return fault_errno(reterr, r, "listen to nftables");
 	if (failed(want))

@@ -82,6 +82,46 @@ def self_repair_keeps_flows(lab):
         time.sleep(2.5)  # apart from each other, or it were a fight
 
 
+def flushed_ruleset_keeps_what_was_learnt(lab):
+    """Another program flushes everything, as nftables.service does: connections go on, endpoints keep their ports, peers may
+    answer, and new connections get none that an old one still holds."""
+    lab.fresh()
+    for make in (udp, tcp):
+        port_of, flows = {}, endpoints(700)
+        stream = lab.out(tcp(HOST, 30000, SERVER, 80, seq=1))[0]
+        lab.back(tcp(SERVER, 80, A, stream.sport, SYN | ACK, seq=1, ack=2))
+        lab.out(tcp(HOST, 30000, SERVER, 80, ACK, seq=2, ack=2))
+        for host, port in flows[:400]:
+            port_of[host, port] = lab.out(make(host, port, SERVER, 53))[0].sport
+        whole, said = table(lab), len(lab.daemon.said())
+        lab.inside("nft", "flush ruleset")
+        until(lambda: table(lab) == whole, "not mended")
+        until(lambda: re.search("altered by nft", lab.daemon.said()[said:]), "nothing is said")
+        came = lab.back(tcp(SERVER, 80, A, stream.sport, ACK, seq=2, ack=2))
+        require(len(came) == 1, "what comes for a TCP connection is lost")
+        out = lab.out(tcp(HOST, 30000, SERVER, 80, ACK, seq=2, ack=2))
+        require(len(out) == 1 and out[0].sport == stream.sport, f"a TCP connection is lost: {out}")
+        if make is udp:
+            for (host, port), outer in list(port_of.items())[:20]:
+                came = lab.back(udp(SERVER, 4444, A, outer))
+                require([(p.destination, p.dport) for p in came] == [(host, port)], f"an answer is lost: {came}")
+        for (host, port), outer in list(port_of.items())[:50]:
+            out = lab.out(make(host, port, SECOND, 443))
+            require(len(out) == 1 and out[0].sport == outer, f"{host} {port} has had {outer}: {out}")
+        if make is udp:
+            for (host, port), outer in port_of.items():
+                out = lab.out(make(host, port, SERVER, 53))
+                require(len(out) == 1 and out[0].sport == outer, f"{host} {port} has had {outer}: {out}")
+        got = [lab.out(make(host, port, SERVER, 53)) for host, port in flows[400:]]
+        lost = sum(not out for out in got)
+        require(lost == 0, f"{lost} of {len(got)} new flows are lost")
+        taken = [out[0].sport for out in got]
+        require(not set(taken) & set(port_of.values()) and len(set(taken)) == len(taken), "a port has two flows")
+        lab.inside("conntrack", "-F", check=False)
+        lab.fresh()
+        time.sleep(2.5)  # apart from each other, or it were a fight
+
+
 def killed_daemon_keeps_flows(lab):
     def change():
         lab.daemon.kill()
@@ -234,7 +274,7 @@ def forward_with_a_port_of_its_own(lab):
 
 
 TESTS = [reload_keeps_flows, changed_forward_keeps_flows, changed_filtering_keeps_flows,
-         self_repair_keeps_flows, killed_daemon_keeps_flows, changed_address_drops_exactly_its_flows,
+         self_repair_keeps_flows, flushed_ruleset_keeps_what_was_learnt, killed_daemon_keeps_flows, changed_address_drops_exactly_its_flows,
          changed_ports_drop_exactly_their_flows, use_is_visible, refused_flows_are_counted,
          use_on_signal, scarce_ports_are_warned_of, forward_with_a_port_of_its_own]
 

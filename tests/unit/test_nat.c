@@ -10,6 +10,7 @@
 
 #include <arpa/inet.h>
 #include <cmocka.h>
+#include <endian.h>
 #include <libmnl/libmnl.h>
 #include <libnftnl/chain.h>
 #include <libnftnl/expr.h>
@@ -20,6 +21,7 @@
 #include "lib/base/macro.h"
 #include "lib/base/text.h"
 #include "lib/kernel/nat.h"
+#include "lib/kernel/nat_memory.h"
 #include "lib/kernel/nft.h"
 
 #define OCN    ((struct portset){6, 6, 0x29})
@@ -320,6 +322,106 @@ static void a_limit_has_a_set_of_its_own(void **state)
 	assert_chain(&plan, "map_host_first", "set map_host_limit_30", true);
 }
 
+/* ---- what conntrack knows of a table that has gone --------------------------------------------
+ */
+
+struct elements {
+	const char *set;
+	unsigned int count;
+	uint64_t timeouts; /* sum, ms */
+	uint8_t last_key[16];
+};
+
+static void visit_elements(const struct nlmsghdr *nlh, unsigned int type, void *userdata)
+{
+	struct elements *out = userdata;
+	const struct nlattr *attr, *element, *list = NULL;
+	bool ours = false;
+
+	if (nlh->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES || type != NFT_MSG_NEWSETELEM)
+		return;
+	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
+	{
+		if (mnl_attr_get_type(attr) == NFTA_SET_ELEM_LIST_SET)
+			ours = strcmp(mnl_attr_get_str(attr), out->set) == 0;
+		else if (mnl_attr_get_type(attr) == NFTA_SET_ELEM_LIST_ELEMENTS)
+			list = attr;
+	}
+	if (!ours || !list)
+		return;
+	mnl_attr_for_each_nested(element, list)
+	{
+		const struct nlattr *timeout = inside(element, NFTA_SET_ELEM_TIMEOUT);
+		const struct nlattr *key = inside(element, NFTA_SET_ELEM_KEY);
+
+		out->count++;
+		out->timeouts += timeout ? be64toh(mnl_attr_get_u64(timeout)) : 0;
+		key = inside(key, NFTA_DATA_VALUE);
+		memcpy(out->last_key, mnl_attr_get_payload(key),
+		       MIN_OF(mnl_attr_get_payload_len(key), sizeof(out->last_key)));
+	}
+}
+
+static struct conntrack_entry entry_of(uint8_t protocol, uint16_t inner, uint16_t outer,
+				       uint8_t destination, bool answered)
+{
+	struct conntrack_entry entry = {
+		.protocol = protocol,
+		.original = {.source_port = inner, .destination_port = 53},
+		.reply = {.source_port = 53, .destination_port = outer},
+		.answered = answered,
+		.timeout = 100,
+	};
+
+	entry.original.source.s_addr = htonl(0xc0a8010a);
+	entry.original.destination.s_addr = htonl(0xcb007100u + destination);
+	entry.reply.source = entry.original.destination;
+	return entry;
+}
+
+static struct elements recalled(const struct nat_plan *plan, const struct nat_memory *memory,
+				const char *set)
+{
+	_cleanup_(nft_table_free_p) struct nft_table *table = nat_table_new(plan, 0);
+	struct elements elements = {.set = set};
+
+	nat_memory_recall(memory, plan, table);
+	visit_table(table, visit_elements, &elements);
+	return elements;
+}
+
+static void connections_are_recalled(void **state)
+{
+	struct conntrack_entry entries[] = {
+		entry_of(IPPROTO_UDP, 4000, 1681, 1, false),
+		entry_of(IPPROTO_UDP, 4000, 1681, 2, true),
+		entry_of(IPPROTO_UDP, 4001, 1682, 1, false),
+		entry_of(IPPROTO_TCP, 4000, 1683, 1, true),
+		entry_of(IPPROTO_TCP, 4000, 1684, 2, true), /* had to move */
+		entry_of(IPPROTO_ICMP, 7, 1685, 1, true),
+	};
+	const struct nat_memory memory = {entries, ARRAY_SIZE(entries), 0};
+	struct nat_plan plan = plan_of(OCN);
+	static const uint8_t open[4] = {1681 >> 8, 1681 & 0xff};
+
+	(void)state;
+	/* An endpoint once, and for an hour when one of its connections was answered. */
+	assert_int_equal(recalled(&plan, &memory, "map_udp_owner").count, 2);
+	assert_int_equal(recalled(&plan, &memory, "map_udp_owner").timeouts, 300000);
+	assert_int_equal(recalled(&plan, &memory, "map_tcp_owner").count, 1);
+	assert_int_equal(recalled(&plan, &memory, "map_echo_owner").count, 1);
+	/* TCP is kept from its ports for as long as conntrack has it. */
+	assert_int_equal(recalled(&plan, &memory, "map_tcp_closing").count, 2);
+	assert_int_equal(recalled(&plan, &memory, "map_tcp_closing").timeouts, 200000);
+	assert_int_equal(recalled(&plan, &memory, "map_contacted").count, 3);
+	assert_int_equal(recalled(&plan, &memory, "map_open").count, 0);
+	assert_int_equal(recalled(&plan, &memory, "map_answered").count, 1);
+	assert_memory_equal(recalled(&plan, &memory, "map_answered").last_key, open, 4);
+	plan.filtering = FILTERING_ENDPOINT_INDEPENDENT;
+	assert_int_equal(recalled(&plan, &memory, "map_contacted").count, 0);
+	assert_int_equal(recalled(&plan, &memory, "map_open").count, 2);
+}
+
 /* Only what was translated as it would be now. */
 static void the_fast_path_is_for_our_mapping(void **state)
 {
@@ -455,6 +557,7 @@ int main(void)
 		cmocka_unit_test(every_port_is_tried),
 		cmocka_unit_test(an_endpoint_without_room_is_not_learnt),
 		cmocka_unit_test(a_limit_has_a_set_of_its_own),
+		cmocka_unit_test(connections_are_recalled),
 		cmocka_unit_test(the_fast_path_is_for_our_mapping),
 		cmocka_unit_test(first_packets_to_another_address),
 		cmocka_unit_test(whole_address),

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "lib/kernel/nat_memory.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/kernel/nat_map.h"
+
+void nat_memory_done(struct nat_memory *memory)
+{
+	free(memory->entries);
+	*memory = (struct nat_memory){0};
+}
+
+/* ---- reading ------------------------------------------------------------------------------ */
+
+struct reading {
+	const struct nat_plan *plan;
+	struct nat_memory *memory;
+	bool failed;
+};
+
+static bool is_given(const struct nat_plan *plan, uint16_t port)
+{
+	if (!portset_has(&plan->ports, port))
+		return false;
+	for (size_t i = 0; i < plan->forward_count; i++)
+		if (port >= plan->forwards[i].ports.first && port <= plan->forwards[i].ports.last)
+			return false;
+	return true;
+}
+
+static bool is_kind(uint8_t protocol)
+{
+	for (size_t i = 0; i < NAT_KINDS; i++)
+		if (nat_kinds[i]->protocol == protocol)
+			return true;
+	return false;
+}
+
+static void take_entry(void *userdata, const struct conntrack_entry *entry)
+{
+	struct reading *reading = userdata;
+	struct nat_memory *memory = reading->memory;
+
+	if (reading->failed || memory->count == NAT_MEMORY_MAX || !is_kind(entry->protocol) ||
+	    !is_given(reading->plan, entry->reply.destination_port))
+		return;
+	if (memory->count == memory->room) {
+		size_t room = memory->room ? memory->room * 2 : 64;
+		void *entries = reallocarray(memory->entries, room, sizeof(*memory->entries));
+
+		reading->failed = !entries;
+		if (!entries)
+			return;
+		memory->entries = entries;
+		memory->room = room;
+	}
+	memory->entries[memory->count++] = *entry;
+}
+
+int nat_memory_read(struct conntrack *ct, const struct nat_plan *plan, struct nat_memory *ret)
+{
+	struct reading reading = {.plan = plan, .memory = ret};
+	int r;
+
+	*ret = (struct nat_memory){0};
+	r = conntrack_walk(ct, plan->address.addr, take_entry, &reading, NULL);
+	return reading.failed ? -ENOMEM : r;
+}
+
+/* ---- recalling ---------------------------------------------------------------------------- */
+
+#define KEY_WORDS  3u
+#define DATA_WORDS 2u
+
+/* An element of a learnt set, in words. */
+struct learnt {
+	uint32_t key[KEY_WORDS], data[DATA_WORDS];
+	uint64_t timeout; /* ms; 0: the set's */
+};
+
+/* A number of 16 bits stands at the beginning of its word. */
+static uint32_t word_of(uint16_t number)
+{
+	uint16_t octets = htons(number);
+	uint32_t word = 0;
+
+	memcpy(&word, &octets, sizeof(octets));
+	return word;
+}
+
+/* false: the entry teaches this set nothing. */
+typedef bool (*teacher)(const struct nat_plan *plan, const struct conntrack_entry *entry,
+			struct learnt *ret);
+
+static bool learn_owner(const struct nat_plan *plan, const struct conntrack_entry *entry,
+			struct learnt *ret)
+{
+	(void)plan;
+	*ret = (struct learnt){
+		.key = {entry->original.source.s_addr, word_of(entry->original.source_port)},
+		.data = {word_of(entry->reply.destination_port)},
+		.timeout = entry->answered ? 0 : UNANSWERED_MS,
+	};
+	return true;
+}
+
+static bool learn_ending(const struct nat_plan *plan, const struct conntrack_entry *entry,
+			 struct learnt *ret)
+{
+	(void)plan;
+	*ret = (struct learnt){
+		.key = {entry->original.destination.s_addr,
+			word_of(entry->original.destination_port),
+			word_of(entry->reply.destination_port)},
+		.timeout = (uint64_t)entry->timeout * 1000,
+	};
+	return entry->timeout > 0;
+}
+
+static enum nat_filtering filtering_of(const struct nat_plan *plan, struct in_addr host)
+{
+	enum nat_filtering filtering = plan->filtering;
+	int longest = -1;
+
+	for (size_t i = 0; i < plan->host_count; i++) {
+		const struct prefix4 *prefix = &plan->hosts[i].address;
+
+		if (prefix->len > longest && prefix4_has(prefix, host)) {
+			longest = prefix->len;
+			filtering = plan->hosts[i].filtering;
+		}
+	}
+	return filtering;
+}
+
+static void set_endpoint(const struct conntrack_entry *entry, struct learnt *ret)
+{
+	ret->data[0] = entry->original.source.s_addr;
+	ret->data[1] = word_of(entry->original.source_port);
+}
+
+static bool learn_contacted(const struct nat_plan *plan, const struct conntrack_entry *entry,
+			    struct learnt *ret)
+{
+	*ret = (struct learnt){.key = {word_of(entry->reply.destination_port),
+				       entry->original.destination.s_addr}};
+	set_endpoint(entry, ret);
+	return filtering_of(plan, entry->original.source) == FILTERING_ADDRESS_DEPENDENT;
+}
+
+static bool learn_open(const struct nat_plan *plan, const struct conntrack_entry *entry,
+		       struct learnt *ret)
+{
+	*ret = (struct learnt){.key = {word_of(entry->reply.destination_port)}};
+	set_endpoint(entry, ret);
+	return filtering_of(plan, entry->original.source) == FILTERING_ENDPOINT_INDEPENDENT;
+}
+
+static bool learn_answered(const struct nat_plan *plan, const struct conntrack_entry *entry,
+			   struct learnt *ret)
+{
+	(void)plan;
+	*ret = (struct learnt){.key = {word_of(entry->reply.destination_port)}};
+	set_endpoint(entry, ret);
+	return entry->answered;
+}
+
+/* By key; what lasts longest first. */
+static int compare_learnt(const void *a, const void *b)
+{
+	const struct learnt *one = a, *other = b;
+	int order = memcmp(one->key, other->key, sizeof(one->key));
+
+	if (order != 0)
+		return order;
+	if (one->timeout == 0 || other->timeout == 0)
+		return (other->timeout == 0) - (one->timeout == 0);
+	return (one->timeout < other->timeout) - (one->timeout > other->timeout);
+}
+
+/* Each key once: the kernel takes no second one with other data. */
+static void add_all(struct nft_set *set, struct learnt *all, size_t count)
+{
+	if (count == 0)
+		return;
+	qsort(all, count, sizeof(*all), compare_learnt);
+	for (size_t i = 0; i < count; i++)
+		if (i == 0 || memcmp(all[i].key, all[i - 1].key, sizeof(all[i].key)) != 0)
+			nft_add_learnt(set, all[i].key, all[i].data, all[i].timeout);
+}
+
+static void recall(const struct nat_memory *memory, const struct nat_plan *plan,
+		   struct nft_table *table, const char *name, uint8_t protocol, teacher teach)
+{
+	struct nft_set *set = name ? nft_find_set(table, name) : NULL;
+	_cleanup_free_ struct learnt *all = NULL;
+	size_t count = 0;
+
+	if (!set || memory->count == 0)
+		return;
+	all = calloc(memory->count, sizeof(*all));
+	if (!all) {
+		nft_table_fail(table);
+		return;
+	}
+	for (size_t i = 0; i < memory->count; i++)
+		if (memory->entries[i].protocol == protocol &&
+		    teach(plan, &memory->entries[i], &all[count]))
+			count++;
+	add_all(set, all, count);
+}
+
+void nat_memory_recall(const struct nat_memory *memory, const struct nat_plan *plan,
+		       struct nft_table *table)
+{
+	for (size_t i = 0; i < NAT_KINDS; i++) {
+		recall(memory, plan, table, nat_kinds[i]->owner, nat_kinds[i]->protocol,
+		       learn_owner);
+		recall(memory, plan, table, nat_kinds[i]->closing, nat_kinds[i]->protocol,
+		       learn_ending);
+	}
+	recall(memory, plan, table, "map_contacted", IPPROTO_UDP, learn_contacted);
+	recall(memory, plan, table, "map_open", IPPROTO_UDP, learn_open);
+	recall(memory, plan, table, "map_answered", IPPROTO_UDP, learn_answered);
+}
+
+/* ---- renewing ----------------------------------------------------------------------------- */
+
+static bool can_begin_anew(void *userdata, const struct conntrack_entry *entry)
+{
+	const struct nat_plan *plan = *(const struct nat_plan *const *)userdata;
+
+	if (!is_given(plan, entry->reply.destination_port))
+		return false;
+	if (entry->protocol == IPPROTO_ICMP)
+		return true;
+	return entry->protocol == IPPROTO_UDP &&
+	       (!entry->answered ||
+		filtering_of(plan, entry->original.source) != FILTERING_ADDRESS_AND_PORT_DEPENDENT);
+}
+
+int nat_memory_renew(struct conntrack *ct, const struct nat_plan *plan)
+{
+	if (portset_is_whole(&plan->ports)) /* there is no set of living connections */
+		return 0;
+	return conntrack_drop(ct, plan->address.addr, can_begin_anew, &plan, NULL);
+}

@@ -66,6 +66,25 @@ struct nft_table *nat_outer_table_new(const struct nat_plan *want)
 	return table;
 }
 
+static struct nft_table *hold_table_new(void)
+{
+	struct nft_table *table =
+		nft_table_new(NFT_IP, NAT_HOLD_TABLE,
+			      "keeps NAT of known connections working when all rules are flushed");
+
+	struct nft_rule *rule;
+
+	if (!table)
+		return NULL;
+	rule = nft_add_rule(nft_add_chain(table, "postrouting",
+					  "first packets, of which it wants nothing", NFT_CHAIN_NAT,
+					  NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC),
+			    "conntrack stays on while somebody asks it");
+	ct_state(rule, STATE_ESTABLISHED, NFT_CMP_NEQ);
+	nft_accept(rule);
+	return table;
+}
+
 /* ---- verbs -------------------------------------------------------------------------------- */
 
 void nat_close(struct nat *nat)
@@ -162,6 +181,15 @@ static int is_made(struct nat *nat, const struct text *from, struct fault *reter
 	return nft_stands(nat->nft, PLAN_TABLE, reterr);
 }
 
+/* An old kernel does without. */
+static void hold(struct nat *nat)
+{
+	_cleanup_(nft_table_free_p) struct nft_table *table = hold_table_new();
+
+	if (table)
+		(void)nft_hold(nat->nft, table, NULL);
+}
+
 /* Before the table is made, when it may be gone. Without conntrack's word it goes on without. */
 static void remember(struct nat *nat, const struct nat_plan *want, struct nat_memory *ret)
 {
@@ -233,8 +261,10 @@ int nat_sync(struct nat *nat, const struct nat_plan *want, struct fault *reterr)
 	if (!want->present) {
 		text_done(&nat->made);
 		nat->missing = (struct fault){0};
+		nft_release(nat->nft);
 		return nft_sync(nat->nft, PLAN_TABLE, none, reterr);
 	}
+	hold(nat);
 	describe(want, tunnel_index, &from);
 	r = is_made(nat, &from, reterr);
 	if (r != 0)

@@ -20,6 +20,12 @@
 #include "lib/base/macro.h"
 #include "lib/map/plan.h"
 
+/* Beside the tables: while a chain of NAT is registered and a rule asks conntrack, the kernel goes
+ * on translating connections that it knows (nf_nat_core.c nf_nat_register_fn, nft_ct.c
+ * nft_ct_get_init). A table that nobody can flush holds both, so that `nft flush ruleset` resets no
+ * connection before it is repaired. */
+#define NAT_HOLD_TABLE "maped_hold"
+
 /* One before everybody's (100): of two chains of one priority the kernel asks the one registered
  * last first, and the first that binds a flow wins. docker's masquerade comes and goes at 100. */
 #define NAT_PRIORITY_SRC 99

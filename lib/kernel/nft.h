@@ -210,6 +210,12 @@ bool nft_forgot(const struct nft *nft);
  * however large they are. */
 int nft_stands(struct nft *nft, const char *name, struct fault *reterr);
 
+/* Makes a table that no other program can change or delete: `nft flush ruleset` passes over it. It
+ * goes with nft_release(), nft_close() or the process (NFT_TABLE_F_OWNER, since Linux 5.12).
+ * 1 made, 0 it stands already, -EOPNOTSUPP or other negative errno. */
+int nft_hold(struct nft *nft, const struct nft_table *table, struct fault *reterr);
+void nft_release(struct nft *nft);
+
 /* Walks the elements of a set of the table of family ip. handler gets key and data (NULL for sets)
  * as whole words per part. 0 or negative errno; -ENOENT when there is no such set. */
 int nft_read_elements(struct nft *nft, const char *table, const char *set,

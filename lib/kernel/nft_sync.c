@@ -8,6 +8,7 @@
  * generation it was made for, so that nothing can come between reading and writing.
  */
 #include <errno.h>
+#include <linux/netfilter/nf_tables.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,8 @@ static void pictures_done(struct pictures *pictures)
 
 struct nft {
 	struct nfnl *nl;
+	struct nfnl *owner;      /* of the table that is held; NULL: none is */
+	bool ownerless;          /* the kernel is older than tables with owners */
 	struct nft_watch *watch; /* not ours; may be NULL */
 	uint64_t changes;
 	bool forgot; /* nft_forgot() */
@@ -46,6 +49,7 @@ void nft_close(struct nft *nft)
 {
 	if (!nft)
 		return;
+	nft_release(nft);
 	nfnl_close(nft->nl);
 	pictures_done(&nft->pictures);
 	free(nft);
@@ -262,6 +266,39 @@ int nft_stands(struct nft *nft, const char *name, struct fault *reterr)
 		return 0;
 	r = nft_read_generation(nft->nl, &generation, reterr);
 	return r < 0 ? r : is_known(nft, name, generation);
+}
+
+void nft_release(struct nft *nft)
+{
+	if (nft->owner)
+		nfnl_close(nft->owner);
+	nft->owner = NULL;
+}
+
+int nft_hold(struct nft *nft, const struct nft_table *table, struct fault *reterr)
+{
+	_cleanup_nft_batch_ struct nft_batch batch = {0};
+	_cleanup_(nfnl_close_p) struct nfnl *owner = NULL;
+	int r;
+
+	if (nft->owner)
+		return 0;
+	if (nft->ownerless)
+		return -EOPNOTSUPP;
+	r = nfnl_open("open nftables", &owner, reterr);
+	if (r < 0)
+		return r;
+	nftnl_table_set_u32(table->object, NFTNL_TABLE_FLAGS, NFT_TABLE_F_OWNER);
+	nft_batch_begin(&batch, 0);
+	nft_diff(&batch, table, NULL, NULL);
+	nft_batch_end(&batch);
+	batch.failed |= table->failed;
+	r = nft_batch_send(&batch, owner, reterr);
+	nft->ownerless = r == -EOPNOTSUPP || r == -EINVAL;
+	if (r < 0)
+		return r;
+	nft->owner = TAKE_PTR(owner);
+	return 1;
 }
 
 struct element_teller {

@@ -415,10 +415,21 @@ class Box:
             "rules6": router.run("ip", "-6", "rule"),
             "nft": router.run("nft", "list", "ruleset"),
         }
+        found["held"] = "".join(HELD.findall(found["nft"]))
+        found["nft"] = HELD.sub("", found["nft"])
         for name in found:
             found[name] = re.sub(r"(expires|valid_lft|preferred_lft) \d+sec", r"\1 N", found[name])
         found.update(router.settings())
         return found
+
+
+# The table that lives with the process.
+HELD = re.compile(r"^table ip maped_hold \{.*?^\}\n?", re.M | re.S)
+
+
+def outliving(picture):
+    """What stays when the process is killed."""
+    return {name: text for name, text in picture.items() if name != "held"}
 
 
 def differences(before, after):

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "lib/kernel/conntrack.h"
 #include "lib/kernel/nat.h"
@@ -34,6 +35,14 @@ const char *__lsan_default_options(void);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* What is waited for never comes. */
+int nanosleep(const struct timespec *time, struct timespec *left)
+{
+	(void)time;
+	(void)left;
+	return 0;
+}
+
 /* ---- our table ------------------------------------------------------------------------------- */
 
 /* The table that tests/fuzz/record-nft makes, and its picture; made once. */
@@ -46,9 +55,13 @@ static const struct nft_table *wanted(const struct nft_picture **ret_picture)
 		.ports = {4148, 4148},
 		.to_port = 80,
 	};
+	static struct nat_device lan = {"lo", 1};
 	struct nat_plan plan = {
 		.present = true,
 		.map = true,
+		.offload = true,
+		.devices = &lan,
+		.device_count = 1,
 		.tunnel = "map0",
 		.ports = {4, 12, 0x34},
 		.tunnel_mtu = 1460,

@@ -12,7 +12,7 @@ offloaded() { conntrack -L -p tcp 2>/dev/null | grep -F '[OFFLOAD]'; }
 is_offloaded() { offloaded | grep -qE "$1"; }
 devices() { nft list flowtables ip 2>/dev/null | sed -n '/map_flows/,/}/s/.*devices = { *\(.*[^ ]\) *}.*/\1/p' | tr -d ' ' | tr , '\n' | sort | tr '\n' ' '; }
 devices_are() { [ "$(devices)" = "$1" ]; }
-generation() { nft -s -t -a list ruleset | sha256sum; }
+generation() { { nft -s -t -a list table ip maped; nft -s -t -a list table ip6 maped; } | sha256sum; }
 # A counter of the test's own tells how many packets still meet the chains
 seen_begin() {
   nft -f - <<'NFT'
@@ -71,11 +71,13 @@ kill -KILL "$old"
 check kill-new-process soon 20 new_pid "$old"
 check kill-up up 20 $A
 same kill-changes-nothing "$standing" "$(generation)"
+check kill-held-again nft list table ip maped_hold
 check kill-still-offloaded is_offloaded "src=192.168.1.10 dst=$SERVER"
 
 # --- what is lost comes back ---------------------------------------------------------------------------------------------------------
 # Until it is repaired nothing is translated, offload or not: t_state has looked at that.
 nft flush ruleset
+check flush-held nft list table ip maped_hold
 check flush-repaired soon 10 devices_are "br0 lan3r map0 "
 check flush-offloaded-again soon 10 is_offloaded "src=192.168.1.10 dst=$SERVER"
 br_count violations >"$state/violations"
@@ -102,7 +104,6 @@ sleep 1
 kill "$(cat "$state/lossless.pid")"
 check flow-told soon 20 [ -s "$state/lossless" ]
 note "$(tr '\n' ';' <"$state/lossless")"
-# `nft flush ruleset` costs what is under way before the table is back; TCP makes good for it
 same tcp-never-broke "" "$(grep -i tcp "$state/lossless" | grep -v ' 0 lost$')"
 
 # --- another prefix: nothing of the old mapping leaves, and its connections go ----------------------------------------------------

@@ -424,7 +424,7 @@ def killed_and_adopted(box):
     picture = box.picture()
     maped.end(signal.SIGKILL)
     monitor = box.router.monitor()
-    same(boxes.differences(picture, box.picture()), "", "changed by the kill")
+    same(boxes.differences(boxes.outliving(picture), box.picture()), "held: None -> ", "changed by the kill")
     maped = box.start()
     need(maped.ready(), "no READY")
     same([str(event) for event in changes_by(monitor.quiet(0.2), maped.pid)], [], "changes by the new process")
@@ -469,7 +469,7 @@ def remove_leaves_a_restart_alone(box):
     maped.end(signal.SIGKILL)
     done = maped.remove({"SERVICE_RESULT": "signal"})
     same(done.returncode, 0, "maped --remove")
-    same(boxes.differences(picture, box.picture()), "", "changed")
+    same(boxes.differences(boxes.outliving(picture), box.picture()), "held: None -> ", "changed")
 
 
 # ---- questions ----

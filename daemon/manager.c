@@ -104,7 +104,8 @@ static int forget_connections(void *userdata, struct in_addr address, const stru
 	struct manager *m = userdata;
 	bool stays = want->map && want->address.addr.s_addr == address.s_addr;
 
-	return conntrack_forget(m->conntrack, address, stays ? &want->ports : NULL, reterr);
+	return conntrack_forget(m->conntrack, address, stays ? &want->ports : NULL,
+				want->offload || m->plan.nat.offload, reterr);
 }
 
 static int open_kernel(struct manager *m, struct fault *reterr)

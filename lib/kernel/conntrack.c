@@ -340,7 +340,7 @@ static bool is_foreign(void *userdata, const struct conntrack_entry *entry)
 }
 
 static int forget_side(struct conntrack *ct, enum side side, struct in_addr address,
-		       const struct portset *keep)
+		       const struct portset *keep, bool offloaded)
 {
 	struct keeper keeper = {keep, side};
 	struct collection collection = {
@@ -353,18 +353,19 @@ static int forget_side(struct conntrack *ct, enum side side, struct in_addr addr
 
 	if (r < 0 && r != -EINVAL && r != -EOPNOTSUPP && r != -ENOENT)
 		return r;
-	/* Also behind a filtered deletion, which passes over what is offloaded. */
-	return delete_all(ct, &collection);
+	/* A filtered deletion passes over what is offloaded. Looking for that takes as long as all
+	 * the rest. */
+	return keep || r < 0 || offloaded ? delete_all(ct, &collection) : 0;
 }
 
 int conntrack_forget(struct conntrack *ct, struct in_addr address, const struct portset *keep,
-		     struct fault *reterr)
+		     bool offloaded, struct fault *reterr)
 {
 	char text[INET_ADDRSTRLEN];
-	int replies = forget_side(ct, SIDE_REPLY, address, keep), originals = replies;
+	int replies = forget_side(ct, SIDE_REPLY, address, keep, offloaded), originals = replies;
 
 	if (replies >= 0)
-		originals = forget_side(ct, SIDE_ORIGINAL, address, keep);
+		originals = forget_side(ct, SIDE_ORIGINAL, address, keep, offloaded);
 	if (originals < 0)
 		return fault_errno(reterr, originals, "delete stale connections of %s",
 				   inet_ntop(AF_INET, &address, text, sizeof(text)));

@@ -39,7 +39,7 @@ DEFINE_CLEANUP(struct conntrack *, conntrack_close);
  * holds then is left. Returns how many were deleted one by one (0 also when the kernel, since 6.2
  * or so, did all at once), or negative errno. */
 int conntrack_forget(struct conntrack *ct, struct in_addr address, const struct portset *keep,
-		     struct fault *reterr);
+		     bool offloaded, struct fault *reterr);
 
 /* Deletes those entries that were translated to address (source NAT) which unwanted says true to.
  * 0 or negative errno. */

@@ -194,7 +194,7 @@ static void hold(struct nat *nat)
 static void remember(struct nat *nat, const struct nat_plan *want, struct nat_memory *ret)
 {
 	*ret = (struct nat_memory){0};
-	if (nat->conntrack && want->map && nft_stands(nat->nft, PLAN_TABLE, NULL) <= 0)
+	if (nat->conntrack && want->map && !nft_knows(nat->nft, PLAN_TABLE))
 		(void)nat_memory_read(nat->conntrack, want, ret);
 }
 

@@ -216,6 +216,10 @@ int nft_stands(struct nft *nft, const char *name, struct fault *reterr);
 int nft_hold(struct nft *nft, const struct nft_table *table, struct fault *reterr);
 void nft_release(struct nft *nft);
 
+/* Nobody has changed any rule since the last nft_sync(), which the table's presence or absence goes
+ * back to. */
+bool nft_knows(struct nft *nft, const char *name);
+
 /* Walks the elements of a set of the table of family ip. handler gets key and data (NULL for sets)
  * as whole words per part. 0 or negative errno; -ENOENT when there is no such set. */
 int nft_read_elements(struct nft *nft, const char *table, const char *set,

@@ -268,6 +268,14 @@ int nft_stands(struct nft *nft, const char *name, struct fault *reterr)
 	return r < 0 ? r : is_known(nft, name, generation);
 }
 
+bool nft_knows(struct nft *nft, const char *name)
+{
+	uint32_t generation = 0;
+
+	return nft->generation != 0 && nft_read_generation(nft->nl, &generation, NULL) >= 0 &&
+	       is_known(nft, name, generation);
+}
+
 void nft_release(struct nft *nft)
 {
 	if (nft->owner)

@@ -189,8 +189,8 @@ static void connections(void)
 
 	assert(conntrack_open(&ct, NULL) == 0);
 	(void)conntrack_walk(ct, address, see_connection, NULL, NULL);
-	(void)conntrack_forget(ct, address, &keep, NULL);
-	(void)conntrack_forget(ct, address, NULL, NULL);
+	(void)conntrack_forget(ct, address, &keep, false, NULL);
+	(void)conntrack_forget(ct, address, NULL, true, NULL);
 }
 
 /* ---- other programs ---------------------------------------------------------------------------

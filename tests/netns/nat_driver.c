@@ -296,7 +296,7 @@ static int run_forget(const char *text, const char *shape)
 	}
 	r = conntrack_open(&ct, &fault);
 	if (r >= 0)
-		r = conntrack_forget(ct, address, shape ? &keep.ports : NULL, &fault);
+		r = conntrack_forget(ct, address, shape ? &keep.ports : NULL, false, &fault);
 	if (r < 0)
 		die("forget", fault.text);
 	printf("forgotten %d\n", r);

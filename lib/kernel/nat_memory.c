@@ -92,7 +92,8 @@ static uint32_t word_of(uint16_t number)
 	return word;
 }
 
-/* false: the entry teaches this set nothing. */
+/* The other end is where the reply comes from: of a hairpin, the LAN host that it was led to, as
+ * the rules see it behind routing. false: the entry teaches this set nothing. */
 typedef bool (*teacher)(const struct nat_plan *plan, const struct conntrack_entry *entry,
 			struct learnt *ret);
 
@@ -113,8 +114,7 @@ static bool learn_ending(const struct nat_plan *plan, const struct conntrack_ent
 {
 	(void)plan;
 	*ret = (struct learnt){
-		.key = {entry->original.destination.s_addr,
-			word_of(entry->original.destination_port),
+		.key = {entry->reply.source.s_addr, word_of(entry->reply.source_port),
 			word_of(entry->reply.destination_port)},
 		.timeout = (uint64_t)entry->timeout * 1000,
 	};
@@ -146,8 +146,8 @@ static void set_endpoint(const struct conntrack_entry *entry, struct learnt *ret
 static bool learn_contacted(const struct nat_plan *plan, const struct conntrack_entry *entry,
 			    struct learnt *ret)
 {
-	*ret = (struct learnt){.key = {word_of(entry->reply.destination_port),
-				       entry->original.destination.s_addr}};
+	*ret = (struct learnt){
+		.key = {word_of(entry->reply.destination_port), entry->reply.source.s_addr}};
 	set_endpoint(entry, ret);
 	return filtering_of(plan, entry->original.source) == FILTERING_ADDRESS_DEPENDENT;
 }

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "lib/kernel/nfnl.h"
+#include "lib/kernel/nft_attribute.h"
 
 #define RETRIES 8
 
@@ -174,12 +175,6 @@ static void add_to_name(struct entry_name *name, const struct nlattr *attr)
 	name->length += length;
 }
 
-static uint32_t number_of(const struct nlattr *attr)
-{
-	return mnl_attr_get_payload_len(attr) >= sizeof(uint32_t) ? ntohl(mnl_attr_get_u32(attr))
-								  : 0;
-}
-
 static void parse_entry(const struct nlmsghdr *nlh, struct conntrack_entry *ret,
 			struct entry_name *ret_name)
 {
@@ -198,10 +193,10 @@ static void parse_entry(const struct nlmsghdr *nlh, struct conntrack_entry *ret,
 			parse_tuple(attr, &ret->reply, &ret->protocol);
 			break;
 		case CTA_STATUS:
-			ret->answered = number_of(attr) & IPS_SEEN_REPLY;
+			ret->answered = nft_number(attr) & IPS_SEEN_REPLY;
 			break;
 		case CTA_TIMEOUT:
-			ret->timeout = number_of(attr);
+			ret->timeout = nft_number(attr);
 			break;
 		case CTA_ZONE:
 		case CTA_ID:

@@ -140,11 +140,7 @@ static bool owner_of_forward(void *userdata, const void *key, const void *data)
 	if (!data) /* another program has made a set of the map */
 		return false;
 	memcpy(&port, data, sizeof(port));
-	port = ntohs(port);
-	for (size_t i = 0; i < plan->forward_count; i++)
-		if (port >= plan->forwards[i].ports.first && port <= plan->forwards[i].ports.last)
-			return true;
-	return false;
+	return is_forwarded(plan, ntohs(port));
 }
 
 static int forget_forwarded(struct nat *nat, const struct nat_plan *want, struct fault *reterr)
@@ -184,7 +180,8 @@ static int is_made(struct nat *nat, const struct text *from, struct fault *reter
 /* An old kernel does without. */
 static void hold(struct nat *nat)
 {
-	_cleanup_(nft_table_free_p) struct nft_table *table = hold_table_new();
+	_cleanup_(nft_table_free_p) struct nft_table *table =
+		nft_may_hold(nat->nft) ? hold_table_new() : NULL;
 
 	if (table)
 		(void)nft_hold(nat->nft, table, NULL);

@@ -24,12 +24,7 @@ struct reading {
 
 static bool is_given(const struct nat_plan *plan, uint16_t port)
 {
-	if (!portset_has(&plan->ports, port))
-		return false;
-	for (size_t i = 0; i < plan->forward_count; i++)
-		if (port >= plan->forwards[i].ports.first && port <= plan->forwards[i].ports.last)
-			return false;
-	return true;
+	return portset_has(&plan->ports, port) && !is_forwarded(plan, port);
 }
 
 static bool is_kind(uint8_t protocol)

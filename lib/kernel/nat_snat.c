@@ -60,14 +60,6 @@ const struct nat_kind *const nat_kinds[NAT_KINDS] = {&nat_udp, &nat_tcp, &nat_ec
 
 /* ---- sets --------------------------------------------------------------------------------- */
 
-static bool is_forwarded(const struct nat_plan *plan, uint16_t port)
-{
-	for (size_t i = 0; i < plan->forward_count; i++)
-		if (port >= plan->forwards[i].ports.first && port <= plan->forwards[i].ports.last)
-			return true;
-	return false;
-}
-
 static struct nft_set *run_map(struct nft_table *table, const char *name, const char *comment)
 {
 	return nft_add_set(table, &(struct nft_set_spec){

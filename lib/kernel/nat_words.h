@@ -35,6 +35,15 @@ enum {
 #define STATE_RELATED     NF_CT_STATE_BIT(IP_CT_RELATED)
 #define STATE_NEW         NF_CT_STATE_BIT(IP_CT_NEW)
 
+/* A port of a forward is given to no connection. */
+static inline bool is_forwarded(const struct nat_plan *plan, uint16_t port)
+{
+	for (size_t i = 0; i < plan->forward_count; i++)
+		if (port >= plan->forwards[i].ports.first && port <= plan->forwards[i].ports.last)
+			return true;
+	return false;
+}
+
 static inline void cmp_u8(struct nft_rule *rule, uint32_t op, unsigned int word, uint8_t value)
 {
 	nft_cmp(rule, op, word, &value, sizeof(value));

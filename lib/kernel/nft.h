@@ -214,6 +214,7 @@ int nft_stands(struct nft *nft, const char *name, struct fault *reterr);
  * goes with nft_release(), nft_close() or the process (NFT_TABLE_F_OWNER, since Linux 5.12).
  * 1 made, 0 it stands already, -EOPNOTSUPP or other negative errno. */
 int nft_hold(struct nft *nft, const struct nft_table *table, struct fault *reterr);
+bool nft_may_hold(const struct nft *nft); /* none stands, and the kernel is not too old */
 void nft_release(struct nft *nft);
 
 /* Nobody has changed any rule since the last nft_sync(), which the table's presence or absence goes

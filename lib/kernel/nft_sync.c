@@ -283,6 +283,11 @@ void nft_release(struct nft *nft)
 	nft->owner = NULL;
 }
 
+bool nft_may_hold(const struct nft *nft)
+{
+	return !nft->owner && !nft->ownerless;
+}
+
 int nft_hold(struct nft *nft, const struct nft_table *table, struct fault *reterr)
 {
 	_cleanup_nft_batch_ struct nft_batch batch = {0};

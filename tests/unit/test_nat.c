@@ -103,23 +103,32 @@ static const struct nlattr *inside(const struct nlattr *nest, uint16_t type)
 	return NULL;
 }
 
+/* The elements that a message adds to a set; NULL: it is another message. */
+static const struct nlattr *elements_of(const struct nlmsghdr *nlh, unsigned int type,
+					const char *set)
+{
+	const struct nlattr *attr, *list = NULL;
+	bool ours = false;
+
+	if (nlh->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES || type != NFT_MSG_NEWSETELEM)
+		return NULL;
+	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
+	{
+		if (mnl_attr_get_type(attr) == NFTA_SET_ELEM_LIST_SET)
+			ours = strcmp(mnl_attr_get_str(attr), set) == 0;
+		else if (mnl_attr_get_type(attr) == NFTA_SET_ELEM_LIST_ELEMENTS)
+			list = attr;
+	}
+	return ours ? list : NULL;
+}
+
 /* By hand: libnftnl numbers the elements of a message, and does not read such numbers. */
 static void visit_pool(const struct nlmsghdr *nlh, unsigned int type, void *userdata)
 {
 	struct pool *pool = userdata;
-	const struct nlattr *attr, *element, *list = NULL;
-	bool ours = false;
+	const struct nlattr *element, *list = elements_of(nlh, type, "map_pool");
 
-	if (nlh->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES || type != NFT_MSG_NEWSETELEM)
-		return;
-	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
-	{
-		if (mnl_attr_get_type(attr) == NFTA_SET_ELEM_LIST_SET)
-			ours = strcmp(mnl_attr_get_str(attr), "map_pool") == 0;
-		else if (mnl_attr_get_type(attr) == NFTA_SET_ELEM_LIST_ELEMENTS)
-			list = attr;
-	}
-	if (!ours || !list)
+	if (!list)
 		return;
 	mnl_attr_for_each_nested(element, list)
 	{
@@ -335,19 +344,9 @@ struct elements {
 static void visit_elements(const struct nlmsghdr *nlh, unsigned int type, void *userdata)
 {
 	struct elements *out = userdata;
-	const struct nlattr *attr, *element, *list = NULL;
-	bool ours = false;
+	const struct nlattr *element, *list = elements_of(nlh, type, out->set);
 
-	if (nlh->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES || type != NFT_MSG_NEWSETELEM)
-		return;
-	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
-	{
-		if (mnl_attr_get_type(attr) == NFTA_SET_ELEM_LIST_SET)
-			ours = strcmp(mnl_attr_get_str(attr), out->set) == 0;
-		else if (mnl_attr_get_type(attr) == NFTA_SET_ELEM_LIST_ELEMENTS)
-			list = attr;
-	}
-	if (!ours || !list)
+	if (!list)
 		return;
 	mnl_attr_for_each_nested(element, list)
 	{

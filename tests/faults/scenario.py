@@ -3,6 +3,7 @@
 import argparse
 import ctypes
 import os
+import signal
 import sys
 import time
 import traceback
@@ -56,9 +57,14 @@ class Options:
 options = Options()
 
 
+def say(line):
+    """In one piece: others may write beside us."""
+    os.write(1, (line + "\n").encode())
+
+
 def note(text):
     """A measured figure."""
-    print("# " + text, flush=True)
+    say("# " + text)
 
 
 def quantile(values, fraction):
@@ -75,6 +81,8 @@ def parse(description, add=None):
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of random schedules")
     parser.add_argument("--schedules", type=int, help="how many random renumberings (default: 250; --long 10000)")
     parser.add_argument("--jobs", type=int, default=4, help="how many failing processes at once (default: %(default)s)")
+    parser.add_argument("--beside", type=int, default=1, help="how many scenarios at once (default: %(default)s, as befits "
+                        "measured times)")
     parser.add_argument("--style", choices=sorted(LINES), default="plain")
     parser.add_argument("--keep-going", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("scenarios", nargs="*", metavar="NAME", help="only these (part of the name)")
@@ -88,7 +96,7 @@ def parse(description, add=None):
 
 def result(word, name, why=""):
     line = LINES[options.style][("ok", "not ok", "skip").index(word)]
-    print(line % (name, why) if line.count("%s") == 2 else line % name, flush=True)
+    say(line % (name, why) if line.count("%s") == 2 else line % name)
 
 
 def run_one(function, directory):
@@ -134,18 +142,39 @@ def why_impossible():
     return None
 
 
+def wanted(function):
+    named = not options.scenarios or any(part in function.__name__ for part in options.scenarios)
+    return named and (options.long or not getattr(function, "long_form", False))
+
+
+def run_all(functions):
+    directory = boxes.own_mounts()
+    return all([run_one(function, directory) for function in functions])
+
+
+def next_ones(functions, queue):
+    while number := os.read(queue, 1):
+        yield functions[number[0]]
+
+
+def run_beside(functions):
+    """In several processes, each of which takes the next scenario as soon as it has done one."""
+    queue, end = os.pipe()
+    os.write(end, bytes(range(len(functions))))
+    os.close(end)
+    for _ in range(options.beside):
+        if os.fork() == 0:
+            boxes.libc.prctl(boxes.PR_SET_PDEATHSIG, signal.SIGTERM)
+            sys.exit(0 if run_all(next_ones(functions, queue)) else 1)
+    os.close(queue)
+    return all([os.wait()[1] == 0 for _ in range(options.beside)])
+
+
 def main(name):
     """The exit status: 0 all passed, 1 some failed, 77 nothing could run."""
     why = why_impossible()
     if why:
         result("skip", name, why)
         return 77
-    directory = boxes.own_mounts()
-    passed = True
-    for function in SCENARIOS:
-        if options.scenarios and not any(part in function.__name__ for part in options.scenarios):
-            continue
-        if getattr(function, "long_form", False) and not options.long:
-            continue
-        passed &= run_one(function, directory)
-    return 0 if passed else 1
+    functions = [function for function in SCENARIOS if wanted(function)]
+    return 0 if (run_beside if options.beside > 1 else run_all)(functions) else 1

@@ -34,6 +34,20 @@ static void keep_owner(struct nft_chain *chain, const struct nat_kind *kind, con
 	nft_learn(rule, kind->owner, NFT_LEARN_UPDATE, ENDPOINT, 4, 0);
 }
 
+/* What the sets learn from an answer: that an endpoint goes on using its port, or that conntrack
+ * alone keeps the port for a while, since the other end has reset the connection. */
+static void learn_answer(struct nft_chain *chain)
+{
+	struct nft_rule *rule = nft_add_rule(chain, "reset from outside: conntrack keeps its port");
+
+	is_protocol(rule, IPPROTO_TCP);
+	tcp_flags(rule, FLAG_RST, NFT_CMP_NEQ);
+	ct_direction(rule, IP_CT_DIR_REPLY);
+	learn_closing(rule, CLOSE_MS);
+	keep_owner(chain, &nat_udp, "an endpoint that is answered keeps its port for longer");
+	keep_owner(chain, &nat_tcp, NULL);
+}
+
 static void describe_enter(struct nft_table *table, const struct nat_plan *plan)
 {
 	struct nft_chain *fresh, *chain;
@@ -63,8 +77,7 @@ static void describe_enter(struct nft_table *table, const struct nat_plan *plan)
 	nft_learn(rule, "map_answered", NFT_LEARN_UPDATE, 4, 8, 0);
 	if (portset_is_whole(&plan->ports))
 		return;
-	keep_owner(chain, &nat_udp, "and keeps its port for longer");
-	keep_owner(chain, &nat_tcp, NULL);
+	learn_answer(chain);
 }
 
 static void match_services(struct nft_chain *chain, const struct service *services, size_t count)
@@ -91,8 +104,16 @@ static void describe_input(struct nft_table *table, const struct nat_plan *plan)
 {
 	struct nft_chain *chain = nft_add_chain(
 		table, "map_input", "from the tunnel to the router itself", NFT_CHAIN_PLAIN, 0, 0);
-	struct nft_rule *rule = nft_add_rule(chain, NULL);
+	struct nft_rule *rule;
 
+	if (!portset_is_whole(&plan->ports)) {
+		rule = nft_add_rule(chain, "has gone both ways");
+		is_no_reset(rule);
+		ct_status(rule, IPS_ASSURED, NFT_CMP_NEQ);
+		nft_accept(rule);
+		learn_answer(chain);
+	}
+	rule = nft_add_rule(chain, NULL);
 	ct_state(rule, STATE_ESTABLISHED | STATE_RELATED, NFT_CMP_NEQ);
 	nft_accept(rule);
 	match_services(chain, plan->open, plan->open_count);

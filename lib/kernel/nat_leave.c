@@ -14,10 +14,6 @@
 
 #define SOURCE_PORT 4u /* word of the rules below */
 
-#define CLOSE_MS 11000u /* nf_conntrack_proto_tcp.c tcp_timeouts: CLOSE */
-
-/* update @map_tcp_closing { ct reply ip saddr . ct reply proto-src . ct reply proto-dst timeout 11s
- * } */
 static void remember_closing(struct nft_chain *chain, uint8_t flag, uint64_t timeout,
 			     const char *comment)
 {
@@ -25,10 +21,7 @@ static void remember_closing(struct nft_chain *chain, uint8_t flag, uint64_t tim
 
 	is_protocol(rule, IPPROTO_TCP);
 	tcp_flags(rule, flag, NFT_CMP_NEQ);
-	nft_ct(rule, NFT_CT_SRC_IP, IP_CT_DIR_REPLY, CONNECTION);
-	nft_ct(rule, NFT_CT_PROTO_SRC, IP_CT_DIR_REPLY, CONNECTION + 1);
-	nft_ct(rule, NFT_CT_PROTO_DST, IP_CT_DIR_REPLY, CONNECTION + 2);
-	nft_learn(rule, nat_tcp.closing, NFT_LEARN_UPDATE, CONNECTION, NFT_NO_DATA, timeout);
+	learn_closing(rule, timeout);
 }
 
 static void describe_leave_tcp(struct nft_table *table, const struct nat_plan *plan)
@@ -289,6 +282,7 @@ static void guard_others(struct nft_chain *chain, const struct nat_plan *plan,
 		rule = nft_add_rule(chain, "has gone both ways, and does not leave by the tunnel");
 		nft_meta(rule, NFT_META_OIF, 0);
 		nft_cmp(rule, NFT_CMP_NEQ, 0, &tunnel_index, sizeof(tunnel_index));
+		is_no_reset(rule); /* else map_enter notes it */
 		ct_status(rule, IPS_ASSURED, NFT_CMP_NEQ);
 		nft_accept(rule);
 	}

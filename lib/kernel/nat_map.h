@@ -16,8 +16,9 @@
  * was: scans and floods are forgotten sooner. */
 #define OWNER_SECONDS 3600u
 #define UNANSWERED_MS 300000u
-/* nf_conntrack_proto_tcp.c tcp_timeouts: TIME_WAIT */
+/* nf_conntrack_proto_tcp.c tcp_timeouts: TIME_WAIT, CLOSE */
 #define TIME_WAIT_MS 121000u
+#define CLOSE_MS     11000u
 
 /* The kinds of connection that MAP-E carries. Each has sets and chains of its own, which keeps keys
  * short and what is often asked for in the processor's cache. */
@@ -63,6 +64,16 @@ static inline void load_inside(struct nft_rule *rule, uint8_t direction, unsigne
 {
 	nft_ct(rule, NFT_CT_SRC_IP, direction, to);
 	nft_ct(rule, NFT_CT_PROTO_SRC, direction, to + 1);
+}
+
+/* update @map_tcp_closing { ct reply ip saddr . ct reply proto-src . ct reply proto-dst timeout 11s
+ * }: conntrack keeps the ports of an ended connection for a while, ct count does not. */
+static inline void learn_closing(struct nft_rule *rule, uint64_t timeout)
+{
+	nft_ct(rule, NFT_CT_SRC_IP, IP_CT_DIR_REPLY, CONNECTION);
+	nft_ct(rule, NFT_CT_PROTO_SRC, IP_CT_DIR_REPLY, CONNECTION + 1);
+	nft_ct(rule, NFT_CT_PROTO_DST, IP_CT_DIR_REPLY, CONNECTION + 2);
+	nft_learn(rule, nat_tcp.closing, NFT_LEARN_UPDATE, CONNECTION, NFT_NO_DATA, timeout);
 }
 
 /* ---- parts, in the order in which a packet meets them ---------------------------------------- */

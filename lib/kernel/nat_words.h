@@ -144,6 +144,19 @@ static inline void tcp_flags(struct nft_rule *rule, uint8_t bits, uint32_t op)
 	nft_cmp(rule, op, 0, &zero, 1);
 }
 
+/* The data offset (four bits, at least five words), a bit that is never set, and the flags that
+ * begin and end: of a TCP packet that resets a connection. Without asking for the protocol first:
+ * one UDP packet of 64 looks the same, so what it leads to must be right for these too. */
+static inline void is_no_reset(struct nft_rule *rule)
+{
+	uint16_t mask = htons(0x0e00 | FLAG_FIN | FLAG_SYN | FLAG_RST), zero = 0;
+	uint16_t reset = htons(FLAG_RST);
+
+	nft_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, TCP_FLAGS - 1, 2, 0);
+	nft_bitwise(rule, &mask, &zero, sizeof(mask), 0, 0);
+	nft_cmp(rule, NFT_CMP_NEQ, 0, &reset, sizeof(reset));
+}
+
 /* ct mark & mask == value */
 static inline void ct_mark_is(struct nft_rule *rule, uint32_t mask, uint32_t op, uint32_t value)
 {

@@ -109,20 +109,33 @@ def steady_state(lab):
     require(lost == 0, f"{lost} of 120 new flows were lost")
 
 
-def closed_tcp_ports_rest(lab):
+def closed(lab, host, port, outer):
+    lab.out(tcp(host, port, SERVER, 80, FIN | ACK, seq=1001, ack=5001))
+    lab.back(tcp(SERVER, 80, A, outer, FIN | ACK, seq=5001, ack=1002))
+    lab.out(tcp(host, port, SERVER, 80, ACK, seq=1002, ack=5002))
+
+
+def reset_from_outside(lab, host, port, outer):
+    require(lab.back(tcp(SERVER, 80, A, outer, RST | ACK, seq=5001, ack=1001)), "the reset did not arrive")
+
+
+def ended_tcp_ports_rest(end):
     """conntrack keeps the ports of an ended connection; they are not given out meanwhile."""
-    lab.fresh(ports=240)
-    for n, (host, port) in enumerate(endpoints(120)):
-        out = lab.out(tcp(host, port, SERVER, 80, seq=1000))[0]
-        lab.back(tcp(SERVER, 80, A, out.sport, SYN | ACK, seq=5000, ack=1001))
-        lab.out(tcp(host, port, SERVER, 80, ACK, seq=1001, ack=5001))
-        lab.out(tcp(host, port, SERVER, 80, FIN | ACK, seq=1001, ack=5001))
-        lab.back(tcp(SERVER, 80, A, out.sport, FIN | ACK, seq=5001, ack=1002))
-        lab.out(tcp(host, port, SERVER, 80, ACK, seq=1002, ack=5002))
-    time.sleep(2.5)  # until the set of living connections has been swept
-    for host, port in endpoints(120, 40000):
-        out = lab.out(tcp(host, port, SERVER, 80, seq=10))
-        require(len(out) == 1, "a connection was lost to a port that rests")
+    def test(lab):
+        lab.fresh(ports=240)
+        for host, port in endpoints(60):
+            out = lab.out(tcp(host, port, SERVER, 80, seq=1000))[0]
+            lab.back(tcp(SERVER, 80, A, out.sport, SYN | ACK, seq=5000, ack=1001))
+            lab.out(tcp(host, port, SERVER, 80, ACK, seq=1001, ack=5001))
+            end(lab, host, port, out.sport)
+        time.sleep(2.5)  # until the set of living connections has been swept
+        for host, port in endpoints(180, 30000):  # and it is the first ports' turn again
+            require(len(lab.out(tcp(host, port, SECOND, 80))) == 1, "lost on the way to another server")
+        for host, port in endpoints(60, 40000):
+            out = lab.out(tcp(host, port, SERVER, 80, seq=10))
+            require(len(out) == 1, "a connection was lost to a port that rests")
+    test.__name__ = f"ports_of_tcp_{end.__name__}_rest"
+    return test
 
 
 def reuse(lab):
@@ -731,7 +744,7 @@ def readable(lab):
 
 TESTS = [one_destination(kind, ports) for ports in (1008, 240) for kind in ("tcp", "udp", "icmp")]
 TESTS += [
-    steady_state, closed_tcp_ports_rest, reuse,
+    steady_state, ended_tcp_ports_rest(closed), ended_tcp_ports_rest(reset_from_outside), reuse,
     independent("udp", 16, 20, 1008, True), independent("udp", 60, 20, 1008, True),
     independent("udp", 100, 40, 240, True), independent("tcp", 100, 40, 240, True),
     independent("udp", 250, 20, 240, False, 180), independent("udp", 300, 20, 240, False, 100),

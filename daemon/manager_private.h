@@ -75,7 +75,8 @@ struct manager {
 	struct decide_memory memory;
 	struct ppp_memory ppp;
 	uint64_t tick_usec;
-	uint64_t began_usec; /* CLOCK_MONOTONIC of the present look */
+	uint64_t began_usec;     /* CLOCK_MONOTONIC of the present look */
+	uint64_t prolonged_usec; /* CLOCK_MONOTONIC of the last nat_prolong() */
 	struct pace pace;
 	struct backoff backoff;
 	struct report report; /* what people are told */
@@ -90,6 +91,11 @@ void manager_reconcile(struct manager *m);
 
 /* A look soon: at once for news, later while another program fights or the kernel refuses. */
 void manager_schedule(struct manager *m, bool news);
+
+/* ---- manager.c */
+
+/* What living connections have taught the NAT is prolonged, when it is time to. */
+void manager_prolong(struct manager *m);
 
 /* ---- manager_owner.c */
 

@@ -172,6 +172,7 @@ int manager_on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 
 	sd_notify(0, "WATCHDOG=1");
 	manager_refresh_usage(m);
+	manager_prolong(m);
 	write_metrics(m);
 	manager_tell(m);
 	sd_event_source_set_time(source, machine_usec(CLOCK_MONOTONIC) + m->tick_usec);

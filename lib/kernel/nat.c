@@ -219,6 +219,19 @@ static int make(struct nat *nat, const struct nat_plan *want, unsigned int tunne
 	return removed < 0 ? removed : r;
 }
 
+int nat_prolong(struct nat *nat, const struct nat_plan *want, struct fault *reterr)
+{
+	_cleanup_nat_memory_ struct nat_memory memory = {0};
+	int r;
+
+	if (!want->map || !nat->conntrack)
+		return 0;
+	r = nat_memory_read(nat->conntrack, want, &memory);
+	if (r < 0)
+		return fault_errno(reterr, r, "read connections");
+	return nat_memory_prolong(&memory, want, nat->nft, reterr);
+}
+
 /* A kernel without nf_flow_table has no flowtable, and knows no word for it. */
 static bool lacks_flows(const struct nat_plan *want, int error)
 {

@@ -50,6 +50,13 @@ int nat_sync(struct nat *nat, const struct nat_plan *want, struct fault *reterr)
 struct conntrack;
 void nat_set_conntrack(struct nat *nat, struct conntrack *ct);
 
+/* An endpoint's port is kept for an hour after it was last answered, but packets of a connection
+ * that goes both ways teach nothing (nat_leave.c): what living connections have taught is prolonged
+ * by this, which is to be called every NAT_PROLONG_SECONDS at least. Returns how many elements
+ * were, or negative errno. */
+#define NAT_PROLONG_SECONDS 900u
+int nat_prolong(struct nat *nat, const struct nat_plan *want, struct fault *reterr);
+
 /* Why the kernel does not do what the plan wanted last and the rest can do without (offload); ""
  * when it does everything. */
 const char *nat_missing(const struct nat *nat);

@@ -223,6 +223,73 @@ void nat_memory_recall(const struct nat_memory *memory, const struct nat_plan *p
 	recall(memory, plan, table, "map_answered", IPPROTO_UDP, learn_answered);
 }
 
+/* ---- prolonging --------------------------------------------------------------------------- */
+
+/* What living connections have taught one set, sorted, and how much of a row its elements fill. */
+struct lessons {
+	struct learnt *all;
+	size_t count, key_length, data_length;
+};
+
+static int compare_lessons(const void *a, const void *b)
+{
+	const struct learnt *one = a, *other = b;
+	int order = memcmp(one->key, other->key, sizeof(one->key));
+
+	return order ? order : memcmp(one->data, other->data, sizeof(one->data));
+}
+
+static bool is_taught(void *userdata, const void *key, const void *data)
+{
+	const struct lessons *lessons = userdata;
+	struct learnt element = {0};
+
+	if (!data) /* another program has made a set of the map */
+		return false;
+	memcpy(element.key, key, lessons->key_length);
+	memcpy(element.data, data, lessons->data_length);
+	return bsearch(&element, lessons->all, lessons->count, sizeof(element), compare_lessons);
+}
+
+static int prolong(const struct nat_memory *memory, const struct nat_plan *plan, struct nft *nft,
+		   const char *set, uint8_t protocol, teacher teach, struct lessons lessons,
+		   struct fault *reterr)
+{
+	_cleanup_free_ struct learnt *all = calloc(memory->count, sizeof(*all));
+
+	if (!all)
+		return fault_errno(reterr, -ENOMEM, "prolong what %s has learnt", set);
+	lessons.all = all;
+	for (size_t i = 0; i < memory->count; i++)
+		if (memory->entries[i].protocol == protocol && memory->entries[i].answered &&
+		    teach(plan, &memory->entries[i], &all[lessons.count]))
+			lessons.count++;
+	if (lessons.count == 0)
+		return 0;
+	qsort(all, lessons.count, sizeof(*all), compare_lessons);
+	return nft_renew_elements(nft, PLAN_TABLE, set, is_taught, &lessons, reterr);
+}
+
+int nat_memory_prolong(const struct nat_memory *memory, const struct nat_plan *plan,
+		       struct nft *nft, struct fault *reterr)
+{
+	static const struct lessons owner = {.key_length = 8, .data_length = 4};
+	static const struct lessons answered = {.key_length = 4, .data_length = 8};
+	int r = 0, renewed = 0;
+
+	if (memory->count == 0)
+		return 0;
+	for (size_t i = 0; i < NAT_KINDS && r >= 0 && !portset_is_whole(&plan->ports); i++) {
+		r = prolong(memory, plan, nft, nat_kinds[i]->owner, nat_kinds[i]->protocol,
+			    learn_owner, owner, reterr);
+		renewed += r;
+	}
+	if (r >= 0)
+		r = prolong(memory, plan, nft, "map_answered", IPPROTO_UDP, learn_answered,
+			    answered, reterr);
+	return r < 0 ? r : renewed + r;
+}
+
 /* ---- renewing ----------------------------------------------------------------------------- */
 
 static bool can_begin_anew(void *userdata, const struct conntrack_entry *entry)

@@ -33,3 +33,8 @@ void nat_memory_recall(const struct nat_memory *memory, const struct nat_plan *p
  * the next packet finds its endpoint's port, or its peer, where recall has put them. Those of hosts
  * that nobody but the peer's port may answer would lose an answer by that, and stay. */
 int nat_memory_renew(struct conntrack *ct, const struct nat_plan *plan);
+
+/* Starts the timeouts anew of what answered connections have taught a table that stands: who owns
+ * which port, and who can be reached from the LAN. Returns how many, or negative errno. */
+int nat_memory_prolong(const struct nat_memory *memory, const struct nat_plan *plan,
+		       struct nft *nft, struct fault *reterr);

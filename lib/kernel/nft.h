@@ -233,6 +233,11 @@ int nft_remove_elements(struct nft *nft, const char *table, const char *set,
 			bool (*unwanted)(void *userdata, const void *key, const void *data),
 			void *userdata, struct fault *reterr);
 
+/* The same for elements that living says true to: their timeouts begin anew. */
+int nft_renew_elements(struct nft *nft, const char *table, const char *set,
+		       bool (*living)(void *userdata, const void *key, const void *data),
+		       void *userdata, struct fault *reterr);
+
 /* 0, -ENOENT or other negative errno. */
 int nft_read_counter(struct nft *nft, enum nft_family family, const char *table, const char *name,
 		     uint64_t *ret_packets, struct fault *reterr);

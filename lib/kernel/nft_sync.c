@@ -344,7 +344,7 @@ int nft_read_elements(struct nft *nft, const char *table, const char *set,
 }
 
 struct element_picker {
-	bool (*unwanted)(void *userdata, const void *key, const void *data);
+	bool (*chosen)(void *userdata, const void *key, const void *data);
 	void *userdata;
 	struct nft_rows rows;
 };
@@ -353,62 +353,99 @@ static int pick_element(void *userdata, const void *key, const void *data, uint8
 {
 	struct element_picker *picker = userdata;
 
-	if (!picker->unwanted(picker->userdata, key, data))
+	if (!picker->chosen(picker->userdata, key, data))
 		return 0;
 	return nft_rows_add(&picker->rows, key, data, flags);
 }
 
-/* One transaction an element: one that has timed out meanwhile must not keep the others. */
-static int remove_row(struct nft *nft, struct nft_element_writer writer,
-		      const struct nft_rows *rows, size_t i, struct fault *reterr)
+static void put_row(struct nft_element_writer *writer, const struct nft_rows *rows, size_t i,
+		    bool create)
 {
-	_cleanup_nft_batch_ struct nft_batch batch = {0};
-
-	nft_batch_begin(&batch, 0);
-	batch.family = nft_protocol(NFT_IP);
-	writer.batch = &batch;
-	nft_put_element(&writer, rows, i);
-	nft_put_last_elements(&writer);
-	return send_batch(nft, &batch, reterr);
+	writer->create = create;
+	nft_put_element(writer, rows, i);
+	nft_put_last_elements(writer);
 }
 
-static int remove_rows(struct nft *nft, const struct nft_element_writer *writer,
-		       const struct nft_rows *rows, struct fault *reterr)
+/* One transaction an element: one that has timed out meanwhile must not keep the others. What is
+ * remembered holds no learnt elements, so it is true of the next generation as well. */
+static int rewrite_row(struct nft *nft, struct nft_element_writer writer,
+		       const struct nft_rows *rows, size_t i, bool again, struct fault *reterr)
+{
+	_cleanup_nft_batch_ struct nft_batch batch = {0};
+	int r;
+
+	nft_batch_begin(&batch, nft->generation);
+	batch.family = nft_protocol(NFT_IP);
+	writer.batch = &batch;
+	put_row(&writer, rows, i, false);
+	if (again)
+		put_row(&writer, rows, i, true);
+	r = send_batch(nft, &batch, reterr);
+	if (r > 0 && nft->generation != 0)
+		nft->generation = next_generation(nft->generation);
+	else if (r != -ENOENT)
+		forget(nft);
+	return r;
+}
+
+static int rewrite_rows(struct nft *nft, const struct nft_element_writer *writer,
+			const struct nft_rows *rows, bool again, struct fault *reterr)
 {
 	struct fault fault = {0};
-	int removed = 0;
+	int written = 0;
 
 	for (size_t i = 0; i < rows->count; i++) {
-		int r = remove_row(nft, *writer, rows, i, &fault);
+		int r = rewrite_row(nft, *writer, rows, i, again, &fault);
 
+		if (r == -ERESTART) /* others have been here, and nothing is remembered now */
+			r = rewrite_row(nft, *writer, rows, i, again, &fault);
 		if (r < 0 && r != -ENOENT) {
 			if (reterr)
 				*reterr = fault;
 			return r;
 		}
-		removed += r >= 0;
+		written += r >= 0;
 	}
-	return removed;
+	return written;
+}
+
+static int rewrite_elements(struct nft *nft, const struct nft_element_writer *names,
+			    struct element_picker *picker, bool again, struct fault *reterr)
+{
+	const struct nft_element_reader reader = {pick_element, picker};
+	struct nft_element_writer writer = *names;
+	struct nft_shape shape;
+	int r = nft_read_shape(nft->nl, NFT_IP, names->table, names->set, &shape, reterr);
+
+	if (r < 0)
+		return r;
+	writer.shape = &shape;
+	picker->rows = nft_shape_rows(&shape);
+	r = nft_read_rows(nft->nl, NFT_IP, names->table, names->set, &shape, &reader, reterr);
+	if (r >= 0 || r == -EINTR)
+		r = rewrite_rows(nft, &writer, &picker->rows, again, reterr);
+	nft_rows_done(&picker->rows);
+	return r;
 }
 
 int nft_remove_elements(struct nft *nft, const char *table, const char *set,
 			bool (*unwanted)(void *userdata, const void *key, const void *data),
 			void *userdata, struct fault *reterr)
 {
-	struct element_picker picker = {.unwanted = unwanted, .userdata = userdata};
-	const struct nft_element_reader reader = {pick_element, &picker};
-	struct nft_shape shape;
-	const struct nft_element_writer writer = {.table = table, .set = set, .shape = &shape};
-	int r = nft_read_shape(nft->nl, NFT_IP, table, set, &shape, reterr);
+	struct element_picker picker = {.chosen = unwanted, .userdata = userdata};
+	const struct nft_element_writer names = {.table = table, .set = set};
 
-	if (r < 0)
-		return r;
-	picker.rows = nft_shape_rows(&shape);
-	r = nft_read_rows(nft->nl, NFT_IP, table, set, &shape, &reader, reterr);
-	if (r >= 0 || r == -EINTR)
-		r = remove_rows(nft, &writer, &picker.rows, reterr);
-	nft_rows_done(&picker.rows);
-	return r;
+	return rewrite_elements(nft, &names, &picker, false, reterr);
+}
+
+int nft_renew_elements(struct nft *nft, const char *table, const char *set,
+		       bool (*living)(void *userdata, const void *key, const void *data),
+		       void *userdata, struct fault *reterr)
+{
+	struct element_picker picker = {.chosen = living, .userdata = userdata};
+	const struct nft_element_writer names = {.table = table, .set = set};
+
+	return rewrite_elements(nft, &names, &picker, true, reterr);
 }
 
 int nft_read_counter(struct nft *nft, enum nft_family family, const char *table, const char *name,

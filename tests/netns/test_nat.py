@@ -173,6 +173,29 @@ def independent(kind, count, places, ports, all_keep, least=0):
     return test
 
 
+def shorten(lab, name, key, data):
+    lab.inside("nft", f"delete element ip maped {name} {{ {key} }}")
+    lab.inside("nft", f"add element ip maped {name} {{ {key} timeout 2s : {data} }}")
+
+
+def living_endpoints_keep_their_port(lab):
+    """Longer than the maps remember, without a first packet: a console at its lobby server."""
+    lab.fresh("filtering=apdf")
+    outer = lab.out(udp(HOST, 7000, SERVER, 3478))[0].sport
+    ended = lab.out(udp(OTHER, 7000, SERVER, 3478))[0].sport
+    for host, port in ((HOST, outer), (OTHER, ended)):
+        require(lab.back(udp(SERVER, 3478, A, port)), "the answer did not arrive")
+        shorten(lab, "map_udp_owner", f"{host} . 7000", port)
+        shorten(lab, "map_answered", port, f"{host} . 7000")
+    lab.inside("conntrack", "-D", "-p", "udp", "--orig-src", OTHER)
+    done = lab.inside(lab.driver, "prolong", f"address={A}", f"psid={lab.SHAPES[lab.ports]}")
+    require(done.split()[0] == "2", f"{done.strip()}, not the owner and what was answered")
+    time.sleep(2.1)
+    again = lab.out(udp(HOST, 7000, SECOND, 3478))[0].sport
+    require(again == outer, f"the endpoint's port was {outer} and is {again}")
+    require(lab.out(udp(OTHER, 7000, SECOND, 3478))[0].sport != ended, "an ended connection was prolonged")
+
+
 def host_limit(lab):
     lab.fresh("host_limit=20")
     got = sum(len(lab.out(udp(HOST, 5000 + n, SERVER, 53))) for n in range(50))
@@ -745,6 +768,7 @@ def readable(lab):
 TESTS = [one_destination(kind, ports) for ports in (1008, 240) for kind in ("tcp", "udp", "icmp")]
 TESTS += [
     steady_state, ended_tcp_ports_rest(closed), ended_tcp_ports_rest(reset_from_outside), reuse,
+    living_endpoints_keep_their_port,
     independent("udp", 16, 20, 1008, True), independent("udp", 60, 20, 1008, True),
     independent("udp", 100, 40, 240, True), independent("tcp", 100, 40, 240, True),
     independent("udp", 250, 20, 240, False, 180), independent("udp", 300, 20, 240, False, 100),

@@ -103,7 +103,8 @@ void manager_prolong(struct manager *m)
 	uint64_t now = machine_usec(CLOCK_MONOTONIC);
 
 	if (!m->plan_known || !m->plan.nat.present ||
-	    now - m->prolonged_usec < NAT_PROLONG_SECONDS * UINT64_C(1000000))
+	    (m->prolonged_usec &&
+	     now - m->prolonged_usec < NAT_PROLONG_SECONDS * UINT64_C(1000000)))
 		return;
 	m->prolonged_usec = now;
 	(void)nat_prolong(m->nat, &m->plan.nat, NULL); /* the next time is early enough, too */

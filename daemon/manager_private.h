@@ -76,7 +76,7 @@ struct manager {
 	struct ppp_memory ppp;
 	uint64_t tick_usec;
 	uint64_t began_usec;     /* CLOCK_MONOTONIC of the present look */
-	uint64_t prolonged_usec; /* CLOCK_MONOTONIC of the last nat_prolong() */
+	uint64_t prolonged_usec; /* CLOCK_MONOTONIC of the last nat_prolong(); 0: not yet */
 	struct pace pace;
 	struct backoff backoff;
 	struct report report; /* what people are told */

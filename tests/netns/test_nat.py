@@ -173,9 +173,9 @@ def independent(kind, count, places, ports, all_keep, least=0):
     return test
 
 
-def shorten(lab, name, key, data):
+def shorten(lab, name, key, data, timeout="2s"):
     lab.inside("nft", f"delete element ip maped {name} {{ {key} }}")
-    lab.inside("nft", f"add element ip maped {name} {{ {key} timeout 2s : {data} }}")
+    lab.inside("nft", f"add element ip maped {name} {{ {key} timeout {timeout} : {data} }}")
 
 
 def living_endpoints_keep_their_port(lab):

@@ -22,7 +22,7 @@ if __name__ == "__main__":
     Lab.ADDRESS = DaemonLab.ADDRESS  # before the tests of the table take it as theirs
 
 import test_nat  # noqa: E402
-from test_nat import HOST, OTHER, SECOND, SERVER, contacted, endpoints, keeps, require  # noqa: E402
+from test_nat import HOST, OTHER, SECOND, SERVER, contacted, endpoints, keeps, require, shorten  # noqa: E402
 
 A = Lab.ADDRESS
 
@@ -143,6 +143,20 @@ def killed_daemon_keeps_flows(lab):
         lab.daemon.status = ""
         lab.daemon.start()
     keeps(lab, change)
+
+
+def restarted_daemon_prolongs_what_lives(lab):
+    """What the maps have learnt of living connections is prolonged: by a new process soon, then every quarter of an hour."""
+    lab.fresh()
+    outer = contacted(lab)
+    require(lab.back(udp(SERVER, 3478, A, outer)), "the answer did not arrive")
+    shorten(lab, "map_udp_owner", f"{HOST} . 40000", outer, "30s")
+    lab.daemon.kill()
+    lab.daemon.drain()
+    lab.daemon.status = ""
+    lab.daemon.start()
+    until(lambda: re.search(rf"{HOST} \. 40000 (timeout 1h )?expires (59m|1h)", lab.inside("nft", "list map ip maped map_udp_owner")),
+          "the endpoint's port is not kept for longer")
 
 
 # ---- another address, another port set --------------------------------------------------------------
@@ -288,7 +302,8 @@ def forward_with_a_port_of_its_own(lab):
 
 
 TESTS = [reload_keeps_flows, changed_forward_keeps_flows, changed_filtering_keeps_flows,
-         self_repair_keeps_flows, flushed_ruleset_keeps_what_was_learnt, killed_daemon_keeps_flows, changed_address_drops_exactly_its_flows,
+         self_repair_keeps_flows, flushed_ruleset_keeps_what_was_learnt, killed_daemon_keeps_flows,
+         restarted_daemon_prolongs_what_lives, changed_address_drops_exactly_its_flows,
          changed_ports_drop_exactly_their_flows, use_is_visible, refused_flows_are_counted,
          use_on_signal, scarce_ports_are_warned_of, forward_with_a_port_of_its_own]
 

@@ -109,6 +109,28 @@ works() {
   note "$1: $(status_text)"
 }
 
+# line_blinks NAME IPV4: the cable is out for two seconds, and the network program is restarted. Nobody has told maped which
+# interface the WAN is, and the default route is away meanwhile. What runs goes on, with the same port.
+line_blinks() {
+  rm -f "$state/lossless"
+  job lossless lan1 python3 -B "$lab/probe" lossless $SERVER "$state/lossless" $SERVER2
+  sleep 2
+  ip -n ngn link set ngn0 down
+  check "$1-seen" soon 20 in_status "no link on enp1s0"
+  ip -n ngn link set ngn0 up
+  check "$1-back" up 60 "$2"
+  systemctl restart systemd-networkd
+  sleep 3
+  check "$1-up" up 60 "$2"
+  sleep 2
+  kill "$(cat "$state/lossless.pid")"
+  check "$1-told" soon 20 [ -s "$state/lossless" ]
+  note "$1: $(tr '\n' ';' <"$state/lossless")"
+  same "$1-mapping-stays" "ports 1" "$(grep '^ports' "$state/lossless")"
+  like "$1-tcp-goes-on" ' 0 lost$' "$(grep -i '^tcp' "$state/lossless")"
+}
+in_status() { status_text | grep -qF "$1"; }
+
 reads_configure() {
   types Configure 2 >/dev/null
   systemctl -q enable --now systemd-networkd
@@ -131,6 +153,7 @@ setup_ra() {
   line_of_setup_1
   systemctl start maped
   works setup-ra 153.240.18.52
+  line_blinks setup-ra-blinks 153.240.18.52
 }
 
 # --- 2: v6plus, a delegated /56 ----------------------------------------------------------------------------------------------------

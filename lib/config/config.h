@@ -28,8 +28,9 @@ int config_load(const char *file, struct settings *ret, struct text *complaints)
 int config_load_rules(const char *directory, struct ruleset *rules, struct text *complaints);
 
 /* Rules that apply, best first: the file's own, /run/maped/rules, /etc/maped/rules, shipped.
- * A file in /etc/maped/rules hides a shipped file of the same name. own, wire, shipped:
- * directories, NULL = not looked at. Mistakes in any of them refuse all, and all are told. Codes as
- * above; ret is written only on 0, ruleset_done() frees it. */
+ * A file in /etc/maped/rules hides a shipped file of the same name. map.provider must name one
+ * of the files. own, wire, shipped: directories, NULL = not looked at. Mistakes in any of them
+ * refuse all, and all are told. Codes as above; ret is written only on 0, ruleset_done() frees it.
+ */
 int config_collect_rules(const struct settings *settings, const char *own, const char *wire,
 			 const char *shipped, struct ruleset *ret, struct text *complaints);

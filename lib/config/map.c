@@ -6,7 +6,6 @@
 #include "lib/config/section.h"
 #include "lib/config/value.h"
 
-#define OWN_PROVIDER     "custom"
 #define MTU_MIN          1280       /* RFC 8200 section 5 */
 #define MTU_MAX          65495      /* 65535 - 40 */
 #define ROUTE_METRIC_MAX 1000000000 /* leaves room for the metrics of the other line behind it */
@@ -22,16 +21,18 @@ static bool provider_is_name(const char *text)
 static void read_provider(struct reading *reading, const config_setting_t *at,
 			  const struct key *key, void *field)
 {
+	struct map_settings *map = field;
 	const char *text;
 
 	if (setting_text(reading, at, &text) < 0)
 		return;
+	setting_place(reading, at, map->provider_place);
 	if (!provider_is_name(text))
 		setting_complain(reading, at, "\"%.64s\" cannot be the name of a rule file", text);
 	else if (strcmp(text, "auto") == 0)
-		((char *)field)[0] = '\0';
+		map->provider[0] = '\0';
 	else
-		memcpy(field, text, strlen(text) + 1);
+		memcpy(map->provider, text, strlen(text) + 1);
 }
 
 static void read_br(struct reading *reading, const config_setting_t *at, const struct key *key,
@@ -77,7 +78,7 @@ static void read_mtu(struct reading *reading, const config_setting_t *at, const 
 }
 
 static const struct key keys[] = {
-	{"provider", read_provider, offsetof(struct map_settings, provider)},
+	{"provider", read_provider}, /* whether there is such a file: config_collect_rules() */
 	{"rules", key_read_nothing}, /* after br, which they may lean on */
 	{"br", read_br},
 	{"tunnel", key_read_interface, offsetof(struct map_settings, tunnel)},
@@ -98,7 +99,7 @@ void map_read(struct reading *reading, const config_setting_t *at, const struct 
 	rules = config_setting_is_group(at) ? setting_member(at, "rules") : NULL;
 	if (rules) {
 		const struct rule_defaults defaults = {
-			.provider = OWN_PROVIDER,
+			.provider = PROVIDER_OWN,
 			.psid_offset = RULE_PSID_OFFSET_DEFAULT,
 			.iid_format = IID_MAP_DRAFT_03,
 			.br_given = map->br_given,

@@ -8,14 +8,17 @@
 #include "lib/config/config.h"
 #include "lib/config/file.h"
 #include "lib/config/load.h"
+#include "lib/config/near.h"
 #include "lib/config/section.h"
+#include "lib/map/s46.h"
 
 #define SUFFIX ".conf"
 
-/* The rule files of a directory, in the order of their names. */
+/* The rule files of a directory, in the order of their names, without ".conf": providers. */
 struct names {
 	char **list;
 	size_t count;
+	bool unknown; /* the directory could not be read */
 };
 
 static void names_done(struct names *names)
@@ -100,6 +103,8 @@ static int names_read(struct names *ret, const char *path, struct fault *reterr)
 	}
 	if (ret->count > 1)
 		qsort(ret->list, ret->count, sizeof(*ret->list), name_compare);
+	for (size_t i = 0; i < ret->count; i++)
+		ret->list[i][strlen(ret->list[i]) - strlen(SUFFIX)] = '\0';
 	return 0;
 }
 
@@ -141,29 +146,24 @@ int rules_read_source(const struct source *source, const char *provider,
 	return r < 0 ? r : ruleset_append(ret, &rules);
 }
 
-/* The provider is the name without ".conf". */
-static int read_file(const char *directory, const char *name, struct ruleset *ret,
+static int read_file(const char *directory, const char *provider, struct ruleset *ret,
 		     struct text *complaints)
 {
 	_cleanup_complaints_ struct complaints gathered = COMPLAINTS_INIT;
 	_cleanup_source_ struct source source = SOURCE_INIT;
-	char provider[PROVIDER_NAME_MAX];
 	struct text path = TEXT_INIT;
 	_cleanup_free_ char *file = NULL;
-	size_t length = strlen(name) - strlen(SUFFIX);
 	int r, q;
 
-	text_add(&path, "%s/%s", directory, name);
+	text_add(&path, "%s/%s%s", directory, provider, SUFFIX);
 	file = text_take(&path);
 	if (!file)
 		return -ENOMEM;
-	if (length >= sizeof(provider)) {
+	if (strlen(provider) >= PROVIDER_NAME_MAX) {
 		text_add(complaints, "%s: the name is too long (at most %d characters and %s)\n",
 			 file, PROVIDER_NAME_MAX - 1, SUFFIX);
 		return -EINVAL;
 	}
-	memcpy(provider, name, length);
-	provider[length] = '\0';
 	r = source_read(&source, file, &gathered);
 	if (r == 0)
 		r = rules_read_source(&source, provider, &gathered, ret);
@@ -186,6 +186,8 @@ static int read_directory(const char *directory, const struct names *hidden,
 		return r;
 	if (r < 0) {
 		text_add(complaints, "%s: %s\n", directory, fault.text);
+		if (ret_names)
+			ret_names->unknown = true;
 		return -EINVAL;
 	}
 	for (size_t i = 0; i < names.count; i++) {
@@ -218,21 +220,50 @@ static void set_rank(struct ruleset *rules, size_t from, uint8_t rank)
 		rules->rules[i].rank = rank;
 }
 
+/* A mistyped name would leave the line without any rule. */
+static int check_provider(const struct map_settings *map, const struct names *const *found,
+			  size_t count, struct text *complaints)
+{
+	/* The file of the rules that the network tells comes and goes with them. */
+	static const char *const always[] = {"auto", PROVIDER_OWN, S46_PROVIDER};
+	struct near near = near_init(map->provider);
+
+	if (!map->provider[0])
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(always); i++)
+		near_offer(&near, always[i]);
+	for (size_t i = 0; i < count; i++) {
+		if (found[i]->unknown)
+			return 0;
+		for (size_t j = 0; j < found[i]->count; j++)
+			near_offer(&near, found[i]->list[j]);
+	}
+	if (near.best && near.distance == 0)
+		return 0;
+	text_add(complaints, "%s: map.provider: there is no rule file %s%s", map->provider_place,
+		 map->provider, SUFFIX);
+	if (near.best)
+		text_add(complaints, "; did you mean \"%s\"?", near.best);
+	text_add(complaints, "\n");
+	return text_failed(complaints) ? -ENOMEM : -EINVAL;
+}
+
 int config_collect_rules(const struct settings *settings, const char *own, const char *wire,
 			 const char *shipped, struct ruleset *ret, struct text *complaints)
 {
 	_cleanup_ruleset_ struct ruleset all = {0};
-	_cleanup_names_ struct names own_names = {0};
+	_cleanup_names_ struct names wire_names = {0}, own_names = {0}, shipped_names = {0};
 	const struct {
 		const char *directory;
 		const struct names *hidden;
 		struct names *names;
 		uint8_t rank;
 	} places[] = {
-		{wire, NULL, NULL, RULE_RANK_WIRE},
+		{wire, NULL, &wire_names, RULE_RANK_WIRE},
 		{own, NULL, &own_names, RULE_RANK_LOCAL},
-		{shipped, &own_names, NULL, RULE_RANK_SHIPPED},
+		{shipped, &own_names, &shipped_names, RULE_RANK_SHIPPED},
 	};
+	const struct names *const found[] = {&own_names, &wire_names, &shipped_names};
 	int r, result;
 
 	result = settings ? ruleset_append(&all, &settings->map.own_rules) : 0;
@@ -247,6 +278,11 @@ int config_collect_rules(const struct settings *settings, const char *own, const
 		if (r < 0)
 			result = r;
 		set_rank(&all, before, places[i].rank);
+	}
+	if (settings && result != -ENOMEM) {
+		r = check_provider(&settings->map, found, ARRAY_SIZE(found), complaints);
+		if (r < 0)
+			result = r;
 	}
 	if (result < 0)
 		return result;

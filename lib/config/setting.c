@@ -40,6 +40,15 @@ unsigned int setting_file_line(const struct reading *reading, const config_setti
 	return setting_origin(reading, at)->line;
 }
 
+void setting_place(const struct reading *reading, const config_setting_t *at,
+		   char buffer[static SETTINGS_PLACE_MAX])
+{
+	const struct origin *origin = setting_origin(reading, at);
+
+	snprintf(buffer, SETTINGS_PLACE_MAX, "%.*s:%u", SETTINGS_FILE_MAX - 1,
+		 reading->source->files[origin->file], origin->line);
+}
+
 /* "pppoe.hosts[1]"; nothing for the root. Depth is bounded by the screen. */
 static void add_path(const config_setting_t *at, char *buffer, size_t size)
 {

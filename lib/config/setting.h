@@ -15,6 +15,7 @@
 #include "lib/config/complaints.h"
 #include "lib/config/source.h"
 #include "lib/config/span.h"
+#include "lib/map/settings.h"
 
 /* One file that is being read. */
 struct reading {
@@ -46,6 +47,10 @@ const config_setting_t *setting_member(const config_setting_t *group, const char
 /* Line in the source, to sort by; line in the file, to show. */
 unsigned int setting_line(const config_setting_t *at);
 unsigned int setting_file_line(const struct reading *reading, const config_setting_t *at);
+
+/* "FILE:LINE" of a setting, for a complaint that comes later; a longer FILE is cut. */
+void setting_place(const struct reading *reading, const config_setting_t *at,
+		   char buffer[static SETTINGS_PLACE_MAX]);
 
 /* A complaint about a setting: "PATH: sentence". */
 void setting_complain(struct reading *reading, const config_setting_t *at, const char *format, ...)

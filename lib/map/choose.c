@@ -6,8 +6,6 @@
 
 #include "lib/map/line.h"
 
-#define PROVIDER_OWN "custom"
-
 /* End-user prefix of every known line here; groups the signs of a prefix without a rule. */
 #define USUAL_END_USER_LEN 56u
 

@@ -23,9 +23,10 @@ const char *iid_format_name(enum iid_format format); /* "map-draft-03", "rfc7597
 int iid_format_parse(const char *text, enum iid_format *ret);
 
 #define PROVIDER_NAME_MAX 32
+#define PROVIDER_OWN      "custom"
 
 struct map_rule {
-	char provider[PROVIDER_NAME_MAX]; /* name of the rule file, "custom" for the owner's own */
+	char provider[PROVIDER_NAME_MAX]; /* name of the rule file, or PROVIDER_OWN */
 	uint8_t rank; /* where the rule comes from; a lower rank wins, see ruleset_match() */
 	struct prefix6 ipv6_prefix;
 	struct prefix4 ipv4_prefix;

@@ -34,9 +34,13 @@ enum tunnel_mode {
 	TUNNEL_EXISTING, /* another program made it: the link itself is never touched */
 };
 
+#define SETTINGS_FILE_MAX  256
+#define SETTINGS_PLACE_MAX (SETTINGS_FILE_MAX + sizeof(":4294967295"))
+
 struct map_settings {
-	char provider[PROVIDER_NAME_MAX]; /* "" = auto */
-	struct ruleset own_rules;         /* map.rules, provider "custom" */
+	char provider[PROVIDER_NAME_MAX];        /* "" = auto */
+	char provider_place[SETTINGS_PLACE_MAX]; /* "FILE:LINE" of it, for complaints; may be "" */
+	struct ruleset own_rules;                /* map.rules, provider "custom" */
 	bool br_given;
 	struct in6_addr br; /* overrides the rule's */
 	char tunnel[IFNAMSIZ];
@@ -133,8 +137,6 @@ struct firewalld_settings {
 	bool enabled; /* the section is present */
 	char zone[FIREWALLD_ZONE_MAX];
 };
-
-#define SETTINGS_FILE_MAX 256
 
 struct settings {
 	char file[SETTINGS_FILE_MAX]; /* where they come from, for complaints; cut if longer */

@@ -430,6 +430,55 @@ static void test_collected_rules_refused(void **state)
 	assert_int_equal(rules.count, 77);
 }
 
+static void collect(const char *provider_line, const char *own, int code, const char *sentences)
+{
+	_cleanup_settings_ struct settings settings = {0};
+	_cleanup_ruleset_ struct ruleset rules = {0};
+	_cleanup_text_ struct text complaints = TEXT_INIT;
+
+	place_write("provider.inc", provider_line);
+	place_write("t.conf", "map = {\n@include \"provider.inc\"\n};\n");
+	take("t.conf", &settings);
+	assert_int_equal(
+		config_collect_rules(&settings, own, "told", "brought", &rules, &complaints), code);
+	assert_string_equal(text_get(&complaints), sentences);
+}
+
+/* map.provider names one of the files, whatever is in it. */
+static void test_provider_without_file(void **state)
+{
+	place_directory("mine");
+	place_directory("brought");
+	place_write("mine/isp.conf", "");
+	place_write("brought/v6plus.conf", "");
+	collect("provider = \"v6plus\";\n", "mine", 0, "");
+	collect("provider = \"isp\";\n", "mine", 0, "");
+	collect("provider = \"auto\";\n", "mine", 0, "");
+	collect("provider = \"custom\";\n", "mine", 0, "");
+	collect("provider = \"dhcp\";\n", "mine", 0, ""); /* its rules may come later */
+	collect("\nprovider = \"v6plsu\";\n", "mine", -EINVAL,
+		"provider.inc:2: map.provider: there is no rule file v6plsu.conf; did you mean "
+		"\"v6plus\"?\n");
+	collect("provider = \"atuo\";\n", "mine", -EINVAL,
+		"provider.inc:1: map.provider: there is no rule file atuo.conf; did you mean "
+		"\"auto\"?\n");
+	collect("provider = \"something\";\n", "mine", -EINVAL,
+		"provider.inc:1: map.provider: there is no rule file something.conf\n");
+}
+
+/* A file that is there is not missed, although its own mistakes keep its rules away. */
+static void test_provider_with_mistakes(void **state)
+{
+	place_directory("wrong");
+	place_write("wrong/isp.conf", "rules = 1;\n");
+	collect("provider = \"isp\";\n", "wrong", -EINVAL,
+		"wrong/isp.conf:1: rules: must be a list: ( { ipv6_prefix = \"...\"; ipv4_prefix = "
+		"\"...\"; ea_length = ...; } )\n");
+	place_write("no-directory", "");
+	collect("provider = \"isp\";\n", "no-directory", -EINVAL,
+		"no-directory: is not a directory\n");
+}
+
 static void test_shipped_rules(void **state)
 {
 	static const struct {
@@ -480,6 +529,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_rule_directory_refused),
 		cmocka_unit_test(test_collected_rules),
 		cmocka_unit_test(test_collected_rules_refused),
+		cmocka_unit_test(test_provider_without_file),
+		cmocka_unit_test(test_provider_with_mistakes),
 		cmocka_unit_test(test_shipped_rules),
 	};
 

@@ -70,6 +70,24 @@ static unsigned int line_now(const struct screen *screen)
 	return (unsigned int)screen->source->line_count;
 }
 
+/* What to call an earlier line in a complaint about the present one: "line 4", or "line 4 of FILE"
+ * when that is another file. Lives in buffer. */
+#define EARLIER_LINE_MAX 128
+static const char *earlier_line(const struct screen *screen, unsigned int line,
+				char buffer[static EARLIER_LINE_MAX])
+{
+	const struct source *source = screen->source;
+	const struct origin *here = &source->lines[line_now(screen) - 1];
+	const struct origin *there = &source->lines[line - 1];
+
+	if (here->file == there->file)
+		snprintf(buffer, EARLIER_LINE_MAX, "line %u", there->line);
+	else
+		snprintf(buffer, EARLIER_LINE_MAX, "line %u of %.100s", there->line,
+			 source->files[there->file]);
+	return buffer;
+}
+
 #define SCREEN_COMPLAIN(screen, ...) \
 	complaints_add((screen)->complaints, line_now(screen), __VA_ARGS__)
 
@@ -170,6 +188,7 @@ static void end_of_muted_setting(struct screen *screen)
 int screen_name(struct screen *screen, struct word word)
 {
 	struct level *level = level_now(screen);
+	char place[EARLIER_LINE_MAX];
 	struct known_name *name;
 
 	if (screen->expect == EXPECT_EQUALS || in_list(screen) || !word_is_name(word))
@@ -185,8 +204,8 @@ int screen_name(struct screen *screen, struct word word)
 	for (unsigned int i = 0; i < level->name_count; i++) {
 		if (strcmp(level->names[i].text, screen->key) != 0)
 			continue;
-		SCREEN_COMPLAIN(screen, "\"%s\" is given twice (first on line %u)", screen->key,
-				screen->source->lines[level->names[i].line - 1].line);
+		SCREEN_COMPLAIN(screen, "\"%s\" is given twice (first on %s)", screen->key,
+				earlier_line(screen, level->names[i].line, place));
 		goto mute;
 	}
 	if (level->name_count == SOURCE_KEYS)
@@ -328,13 +347,14 @@ static void drop_last_comma(struct screen *screen)
 int screen_close(struct screen *screen, char bracket)
 {
 	struct level *level = level_now(screen);
+	char place[EARLIER_LINE_MAX];
 	const int opening = bracket == '}' ? '{' : bracket == ')' ? '(' : '[';
 
 	if (screen->depth == 0)
 		return SCREEN_STOP(screen, "\"%c\" closes nothing", bracket);
 	if (level->open != opening)
-		return SCREEN_STOP(screen, "\"%c\" cannot close the \"%c\" of line %u", bracket,
-				   level->open, screen->source->lines[level->line - 1].line);
+		return SCREEN_STOP(screen, "\"%c\" cannot close the \"%c\" of %s", bracket,
+				   level->open, earlier_line(screen, level->line, place));
 	if (screen->expect == EXPECT_EQUALS || (screen->expect == EXPECT_VALUE && bracket == '}'))
 		return screen_unexpected(screen, &bracket, 1);
 	if (bracket == '}')

@@ -205,6 +205,14 @@ static void test_include_with_mistakes(void **state)
 	place_write("inc/open.conf", "map = {\n");
 	place_write("bad.conf", "\n@include \"inc/open.conf\"\n");
 	refuse("bad.conf", -EINVAL, "inc/open.conf:1: the \"{\" is never closed\n");
+	place_write("bad.conf", "\n@include \"inc/open.conf\"\n)\n");
+	refuse("bad.conf", -EINVAL,
+	       "bad.conf:3: \")\" cannot close the \"{\" of line 1 of inc/open.conf\n");
+	place_write("inc/twice.conf", "\n\nmap = { };\nmap = { };\n");
+	place_write("bad.conf", "@include \"inc/twice.conf\"\nmap = { };\n");
+	refuse("bad.conf", -EINVAL,
+	       "inc/twice.conf:4: \"map\" is given twice (first on line 3)\n"
+	       "bad.conf:2: \"map\" is given twice (first on line 3 of inc/twice.conf)\n");
 }
 
 static void test_include_refused(void **state)

@@ -49,7 +49,7 @@ static void read_ipv4(struct reading *reading, const config_setting_t *at, const
 		return;
 	if (prefix4_value(text, &draft->rule.ipv4_prefix, &fault) < 0)
 		setting_complain(reading, at, "%s", fault.text);
-	else if (!in4_is_host(draft->rule.ipv4_prefix.addr))
+	else if (!prefix4_has_hosts(&draft->rule.ipv4_prefix))
 		setting_complain(reading, at, "\"%.64s\" holds no addresses of hosts", text);
 	else
 		draft->ipv4_good = true;

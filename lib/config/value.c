@@ -113,13 +113,6 @@ int service_parse(const char *text, struct service *ret, struct fault *reterr)
 	return 0;
 }
 
-bool in4_is_host(struct in_addr addr)
-{
-	uint32_t bits = ntohl(addr.s_addr);
-
-	return bits >> 24 != 0 && bits >> 24 != 127 && bits >> 16 != 0xa9fe && bits >> 28 < 0xe;
-}
-
 int target_parse(const char *text, struct in_addr *ret, uint16_t *ret_port, struct fault *reterr)
 {
 	const char *colon = strchr(text, ':');

@@ -41,7 +41,3 @@ int prefix6_value(const char *text, struct prefix6 *ret, struct fault *reterr);
 
 /* A global unicast address (2000::/3). */
 int in6_value(const char *text, struct in6_addr *ret, struct fault *reterr);
-
-/* An address a single host can have: not 0/8, 127/8, 169.254/16 (RFC 3927 2.7: never forwarded),
- * multicast, class E or broadcast. */
-bool in4_is_host(struct in_addr addr);

@@ -182,11 +182,9 @@ static void choose(const struct question *q, const struct prefix6 *prefix,
 
 	if (q->settings->map.br_given)
 		wanted.br = q->settings->map.br;
-	if (map_derive(&wanted, prefix, &ret->params, NULL) < 0) {
-		choose_none(q, prefix, source, ret); /* a rule that nobody checked */
-		return;
-	}
-	ret->verdict = VERDICT_CHOSEN;
+	ret->verdict = map_derive(&wanted, prefix, &ret->params, &ret->refusal) < 0
+			       ? VERDICT_NO_RULE
+			       : VERDICT_CHOSEN;
 	ret->prefix = *prefix;
 	ret->source = source;
 }
@@ -246,7 +244,8 @@ bool choice_equal(const struct choice *a, const struct choice *b)
 		return false;
 	if (a->verdict != VERDICT_CHOSEN)
 		return a->needs_len == b->needs_len &&
-		       strcmp(a->other_provider, b->other_provider) == 0;
+		       strcmp(a->other_provider, b->other_provider) == 0 &&
+		       strcmp(a->refusal.text, b->refusal.text) == 0;
 	return a->source == b->source && a->gateway_in_front == b->gateway_in_front &&
 	       map_params_equal(&a->params, &b->params);
 }

@@ -68,9 +68,11 @@ struct choice {
 	bool gateway_in_front;
 
 	/* With VERDICT_NO_RULE, why not: a rule is known, but for prefixes of at least this length;
-	 * a rule is known, but it is of a provider that map.provider does not admit. 0, "" = no. */
+	 * a rule is known, but it is of a provider that map.provider does not admit; a rule fits,
+	 * but gives no address, and why. 0, "" = no. */
 	uint8_t needs_len;
 	char other_provider[PROVIDER_NAME_MAX];
+	struct fault refusal;
 };
 
 /* A prefix that is alive and older than the present one takes over again only when the present one

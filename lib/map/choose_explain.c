@@ -20,7 +20,10 @@ const char *prefix_source_name(enum prefix_source source)
 
 static void explain_no_rule(const struct choice *choice, const char *prefix, struct text *out)
 {
-	if (choice->other_provider[0])
+	if (choice->refusal.code < 0)
+		text_add(out, "the rule for this prefix %s cannot be used: %s", prefix,
+			 choice->refusal.text);
+	else if (choice->other_provider[0])
 		text_add(out,
 			 "the prefix %s belongs to %s, which map.provider does not admit: set "
 			 "map.provider = \"auto\" in /etc/maped.conf",

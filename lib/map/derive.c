@@ -62,6 +62,17 @@ static int check_fit(const struct map_rule *rule, const struct prefix6 *prefix,
 	return 0;
 }
 
+/* With a short IPv4 prefix the EA bits can make anything. */
+static int check_address(const struct prefix4 *ipv4, struct fault *reterr)
+{
+	char text[PREFIX4_TEXT_MAX];
+
+	if (prefix4_has_hosts(ipv4))
+		return 0;
+	return fault_set(reterr, -EINVAL, "its EA bits make %s, which holds no address of a host",
+			 prefix4_format(ipv4, text));
+}
+
 int map_derive(const struct map_rule *rule, const struct prefix6 *prefix, struct map_params *ret,
 	       struct fault *reterr)
 {
@@ -79,6 +90,9 @@ int map_derive(const struct map_rule *rule, const struct prefix6 *prefix, struct
 	params.end_user = prefix6_make(&prefix->addr, map_rule_end_user_length(rule));
 	ea = in6_bits(&params.end_user.addr, rule->ipv6_prefix.len, rule->ea_length);
 	params.ipv4 = derive_ipv4(rule, ea);
+	r = check_address(&params.ipv4, reterr);
+	if (r < 0)
+		return r;
 	params.ports = derive_ports(rule, ea);
 	params.ce = derive_ce(&params);
 	*ret = params;

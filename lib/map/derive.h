@@ -23,7 +23,8 @@ struct map_params {
 
 /* A prefix longer than the end-user prefix is cut to it, subnet bits included, so that the CE
  * always lives in subnet 0. -EINVAL when map_rule_check() refuses the rule, the prefix does not lie
- * in the rule's or is too short for it (sentence in reterr). */
+ * in the rule's or is too short for it, or the EA bits make an address that is no host's (sentence
+ * in reterr). */
 int map_derive(const struct map_rule *rule, const struct prefix6 *prefix, struct map_params *ret,
 	       struct fault *reterr);
 

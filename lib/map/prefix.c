@@ -161,6 +161,29 @@ bool prefix4_has(const struct prefix4 *outer, struct in_addr addr)
 	return prefix4_make(addr, outer->len).addr.s_addr == outer->addr.s_addr;
 }
 
+bool in4_is_host(struct in_addr addr)
+{
+	const struct prefix4 one = {addr, 32};
+
+	return prefix4_has_hosts(&one);
+}
+
+bool prefix4_has_hosts(const struct prefix4 *prefix)
+{
+	static const struct {
+		uint32_t addr;
+		uint8_t len;
+	} without[] = {{0x00000000, 8}, {0x7f000000, 8}, {0xa9fe0000, 16}, {0xe0000000, 3}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(without); i++) {
+		const struct prefix4 block = {{htonl(without[i].addr)}, without[i].len};
+
+		if (prefix->len >= block.len && prefix4_has(&block, prefix->addr))
+			return false;
+	}
+	return true;
+}
+
 uint64_t in6_bits(const struct in6_addr *addr, unsigned int start, unsigned int count)
 {
 	uint64_t value = 0;

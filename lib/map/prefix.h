@@ -45,6 +45,11 @@ bool prefix6_has(const struct prefix6 *outer, const struct in6_addr *addr);
 bool prefix6_covers(const struct prefix6 *outer, const struct prefix6 *inner);
 bool prefix4_has(const struct prefix4 *outer, struct in_addr addr);
 
+/* An address a single host can have: not 0/8, 127/8, 169.254/16 (RFC 3927 2.7: never forwarded),
+ * multicast, class E or broadcast. A prefix: whether there is any in it. */
+bool in4_is_host(struct in_addr addr);
+bool prefix4_has_hosts(const struct prefix4 *prefix);
+
 /* count bits (0..64) from bit position start (0 = the most significant), right-aligned. Bits behind
  * the end of the address are zero. */
 uint64_t in6_bits(const struct in6_addr *addr, unsigned int start, unsigned int count);

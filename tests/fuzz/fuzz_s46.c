@@ -18,13 +18,15 @@ static void check_rule(const struct s46_rule *s46)
 	const struct map_rule *rule = &s46->rule;
 	struct prefix6 whole = {rule->ipv6_prefix.addr, 128};
 	struct map_params params;
+	struct fault fault = {0};
 
 	assert(rule->ea_length <= 48 && rule->psid_offset <= 15 && rule->psid_length <= 16);
 	assert(rule->ipv4_prefix.len <= 32 && rule->ipv6_prefix.len <= 128);
 	assert(rule->psid_given || (rule->psid == 0 && rule->psid_length == 0));
 	assert(rule->psid >> rule->psid_length == 0);
 	if (map_rule_check(rule, NULL) == 0)
-		assert(map_derive(rule, &whole, &params, NULL) == 0);
+		assert(map_derive(rule, &whole, &params, &fault) == 0 ||
+		       strstr(fault.text, "no address of a host"));
 }
 
 static void check(int r, const struct s46 *s46, const struct text *complaints)

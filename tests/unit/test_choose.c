@@ -633,6 +633,33 @@ static void test_own_rules_count_with_any_provider(void **state)
 	assert_string_equal(choice.params.rule.provider, "custom");
 }
 
+static void test_rule_that_gives_no_address(void **state)
+{
+	static const struct sign sign = {"2001:db8:7f00:1::/64", SOURCE_WAN_ADDR, 5, 5};
+	static const struct sign later = {"2001:db8:7f00:2::/64", SOURCE_WAN_ADDR, 5, 5};
+	_cleanup_ruleset_ struct ruleset rules = {0};
+	_cleanup_candidates_ struct candidates seen = {0}, seen_later = {0};
+	_cleanup_settings_ struct settings settings;
+	_cleanup_text_ struct text out = TEXT_INIT;
+	struct map_rule own = rule_of("2001:db8::/32", "0.0.0.0/0", 32, 6);
+	struct choice choice, other;
+
+	settings_defaults(&settings);
+	snprintf(settings.map.provider, sizeof(settings.map.provider), "custom");
+	snprintf(own.provider, sizeof(own.provider), "custom");
+	assert_int_equal(ruleset_add(&rules, &own), 0);
+	add_sign(&seen, &sign);
+	choose_prefix(&seen, &settings, &rules, NULL, &choice);
+	assert_int_equal(choice.verdict, VERDICT_NO_RULE);
+	choice_explain(&choice, "enp2s0", &out);
+	assert_string_equal(text_get(&out),
+			    "the rule for this prefix 2001:db8:7f00:1::/64 cannot be used: its EA "
+			    "bits make 127.0.0.1/32, which holds no address of a host");
+	add_sign(&seen_later, &later);
+	choose_prefix(&seen_later, &settings, &rules, &choice, &other);
+	assert_false(choice_equal(&choice, &other));
+}
+
 /* --- What people read --- */
 
 static void explain(const struct sign *sign, const char *provider, const char *wan,
@@ -983,6 +1010,7 @@ int main(void)
 		cmocka_unit_test(test_two_routers_never_take_turns),
 		cmocka_unit_test(test_br_of_the_file_wins),
 		cmocka_unit_test(test_own_rules_count_with_any_provider),
+		cmocka_unit_test(test_rule_that_gives_no_address),
 		cmocka_unit_test(test_explanations),
 		cmocka_unit_test(test_equal),
 		cmocka_unit_test(test_source_names),

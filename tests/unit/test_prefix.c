@@ -127,6 +127,28 @@ static void test_text_goes_there_and_back(void **state)
 	}
 }
 
+static void test_addresses_of_hosts(void **state)
+{
+	static const char *const with[] = {"0.0.0.0/0",   "0.0.0.0/1",      "0.0.0.0/7",
+					   "126.0.0.0/7", "169.254.0.0/15", "192.0.0.0/2",
+					   "1.0.0.0/32",  "100.64.0.1/32",  "223.255.255.255/32"};
+	static const char *const without[] = {"0.0.0.0/8",      "0.0.0.1/32",        "127.0.0.0/8",
+					      "169.254.0.0/16", "224.0.0.0/3",       "224.0.0.0/4",
+					      "240.0.0.0/4",    "255.255.255.255/32"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(with); i++) {
+		struct prefix4 prefix = p4(with[i]);
+
+		assert_true(prefix4_has_hosts(&prefix));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(without); i++) {
+		struct prefix4 prefix = p4(without[i]);
+
+		assert_false(prefix4_has_hosts(&prefix));
+		assert_false(in4_is_host(prefix.addr));
+	}
+}
+
 /* Damaged text is either refused or read as a prefix without host bits; nothing else happens. */
 static void test_damaged_text_does_no_harm(void **state)
 {
@@ -244,6 +266,7 @@ static void test_kinds_of_addresses(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_addresses_of_hosts),
 		cmocka_unit_test(test_parse6_takes_what_people_write),
 		cmocka_unit_test(test_parse6_refuses),
 		cmocka_unit_test(test_parse4),

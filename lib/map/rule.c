@@ -74,7 +74,8 @@ static int check_psid(const struct map_rule *rule, struct fault *reterr)
 {
 	unsigned int bits = rule->ipv4_prefix.len + (unsigned int)rule->ea_length;
 
-	if (!rule->psid_given)
+	/* RFC 7598 section 4.5: a length of 0 says that the PSID is to be ignored. */
+	if (!map_rule_has_psid(rule))
 		return 0;
 	if (rule->psid_length > 16)
 		return fault_set(reterr, -EINVAL, "psid_length %u is more than 16",
@@ -83,7 +84,7 @@ static int check_psid(const struct map_rule *rule, struct fault *reterr)
 		return fault_set(reterr, -EINVAL, "psid %u does not fit into psid_length %u",
 				 rule->psid, rule->psid_length);
 	/* RFC 7598 section 4.5: a PSID has a meaning only with a full IPv4 address. */
-	if (rule->psid_length > 0 && bits < 32)
+	if (bits < 32)
 		return fault_set(reterr, -EINVAL,
 				 "psid is given, but ipv4_prefix /%u and ea_length %u make an IPv4 "
 				 "prefix of /%u, not one address to share",

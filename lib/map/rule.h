@@ -42,8 +42,9 @@ struct map_rule {
 /* What makes one rule usable at all, whatever the prefix:
  *  ea_length <= 48, psid_offset <= 15, rule6 length + ea_length <= 64, a + k <= 16 with
  *  k = psid_length when given, else rule4 length + ea_length - 32 when positive;
- *  psid < 2^psid_length; no PSID beside an IPv4 prefix (rule4 length + ea_length < 32, RFC 7598
- *  section 4.5); br a unicast address. -EINVAL with one sentence in reterr. */
+ *  psid < 2^psid_length and no PSID beside an IPv4 prefix (rule4 length + ea_length < 32, RFC 7598
+ *  section 4.5), both only with a psid_length that is not 0; br a unicast address. -EINVAL with one
+ *  sentence in reterr. */
 int map_rule_check(const struct map_rule *rule, struct fault *reterr);
 
 /* True when the PSID is written in the rule and therefore wins over EA bits. A psid_length of 0

@@ -149,15 +149,28 @@ static const config_setting_t *member_or(const config_setting_t *section, const 
 	return at ? at : section;
 }
 
+/* What the file gives was refused already, and the default stands in the field. */
+static bool member_refused(const config_setting_t *section, const char *name, uint32_t value)
+{
+	const config_setting_t *at = setting_member(section, name);
+
+	return at && config_setting_get_int64(at) != value;
+}
+
 static void check_marks(struct reading *reading, const config_setting_t *at,
 			const struct pppoe_settings *pppoe)
 {
+	const config_setting_t *mark = setting_member(at, "mark"), *mask = member_or(at, "mask");
+
+	if (member_refused(at, "mark", pppoe->mark) || member_refused(at, "mask", pppoe->mask))
+		return;
 	if (pppoe->mark & ~pppoe->mask)
-		setting_complain(reading, member_or(at, "mark"),
-				 "mark 0x%x has bits outside the mask 0x%x", pppoe->mark,
-				 pppoe->mask);
+		setting_complain(reading, mark ? mark : mask,
+				 "%smark 0x%x has bits outside the %smask 0x%x",
+				 mark ? "" : "the default ", pppoe->mark,
+				 mask == at ? "default " : "", pppoe->mask);
 	else if ((pppoe->mask & (pppoe->mask - 1)) == 0)
-		setting_complain(reading, member_or(at, "mask"),
+		setting_complain(reading, mask,
 				 "mask 0x%x needs two bits at least: each line has a mark",
 				 pppoe->mask);
 }

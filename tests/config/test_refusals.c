@@ -576,8 +576,12 @@ static const struct {
 	 "  mask = 0xff00;\n"
 	 "  mark = 0x1ff00; };\n",
 	 "t.conf:3: pppoe.mark: mark 0x1ff00 has bits outside the mask 0xff00\n"},
-	{"pppoe: default mark outside mask", "pppoe = { mask = 0xff; };\n",
-	 "t.conf:1: pppoe: mark 0x3e8 has bits outside the mask 0xff\n"},
+	{"pppoe: default mark outside mask",
+	 "pppoe = {\n"
+	 "  mask = 0xff; };\n",
+	 "t.conf:2: pppoe.mask: the default mark 0x3e8 has bits outside the mask 0xff\n"},
+	{"pppoe: a mark that is none, beside a mask", "pppoe = { mark = \"x\"; mask = 0xff; };\n",
+	 "t.conf:1: pppoe.mark: must be a number, not a text\n"},
 	{"pppoe: mask of one bit",
 	 "pppoe = { mark = 16;\n"
 	 "  mask = 16; };\n",

@@ -103,6 +103,7 @@ void map_read(struct reading *reading, const config_setting_t *at, const struct 
 			.psid_offset = RULE_PSID_OFFSET_DEFAULT,
 			.iid_format = IID_MAP_DRAFT_03,
 			.br_given = map->br_given,
+			.br_refused = setting_member(at, "br") && !map->br_given,
 			.br = map->br,
 		};
 

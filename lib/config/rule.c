@@ -98,7 +98,8 @@ static const struct key keys[] = {
 	{"interface_id", read_iid_format},
 };
 
-static bool has_all(struct reading *reading, const config_setting_t *at, const struct draft *draft)
+static bool has_all(struct reading *reading, const config_setting_t *at, const struct draft *draft,
+		    const struct rule_defaults *defaults)
 {
 	static const char *const required[] = {"ipv6_prefix", "ipv4_prefix", "ea_length"};
 	bool psid = setting_member(at, "psid"), psid_length = setting_member(at, "psid_length");
@@ -116,7 +117,7 @@ static bool has_all(struct reading *reading, const config_setting_t *at, const s
 	if (psid_length && !psid)
 		setting_complain(reading, setting_member(at, "psid_length"),
 				 "psid must stand beside it");
-	if (!draft->br_good && !setting_member(at, "br"))
+	if (!draft->br_good && !setting_member(at, "br") && !defaults->br_refused)
 		setting_complain(reading, at, "br is missing");
 	return all;
 }
@@ -133,7 +134,7 @@ static bool rule_read(struct reading *reading, const config_setting_t *at,
 	struct fault fault;
 
 	group_read(reading, at, keys, ARRAY_SIZE(keys), &draft);
-	if (!config_setting_is_group(at) || !has_all(reading, at, &draft))
+	if (!config_setting_is_group(at) || !has_all(reading, at, &draft, defaults))
 		return false;
 	draft.rule.psid_given = setting_member(at, "psid");
 	strncpy(draft.rule.provider, defaults->provider, sizeof(draft.rule.provider) - 1);
@@ -220,6 +221,7 @@ void rule_file_read(struct reading *reading, const config_setting_t *root, const
 			.psid_offset = draft.rule.psid_offset,
 			.iid_format = draft.rule.iid_format,
 			.br_given = draft.br_good,
+			.br_refused = setting_member(root, "br") && !draft.br_good,
 			.br = draft.rule.br,
 		};
 

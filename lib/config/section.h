@@ -36,13 +36,14 @@ void forwards_read_fixed(struct reading *reading, const config_setting_t *at, st
 void services_read(struct reading *reading, const config_setting_t *at, enum span_kind tcp,
 		   struct service **ret, size_t *ret_count);
 
-/* The mapping rules of a list; defaults for what a rule leaves out. br_default_given: defaults->br
+/* The mapping rules of a list; defaults for what a rule leaves out. br_given: defaults->br
  * holds. Rules without mistakes are added to ret. */
 struct rule_defaults {
 	const char *provider;
 	uint8_t psid_offset;
 	enum iid_format iid_format;
 	bool br_given;
+	bool br_refused; /* it is there, and was complained about */
 	struct in6_addr br;
 };
 #define RULE_PSID_OFFSET_DEFAULT 6 /* RFC 7597 section 5.1 */

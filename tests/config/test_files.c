@@ -367,6 +367,14 @@ static void test_rules_with_mistakes(void **state)
 		     "bad/b.conf:3: rules[1]: br is missing\n");
 }
 
+static void test_wrong_br_of_a_rule_file(void **state)
+{
+	place_directory("br");
+	place_write("br/a.conf", "br = \"2001:db8::g\";\n"
+				 "rules = ( " RULE("2400:4050::/34", "153.240.0.0/16") " );\n");
+	refuse_rules("br", "br/a.conf:1: br: \"2001:db8::g\" is no IPv6 address\n");
+}
+
 static void test_rule_directory_refused(void **state)
 {
 	place_directory("writable");
@@ -534,6 +542,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_very_many_mistakes),
 		cmocka_unit_test(test_rules_of_a_directory),
 		cmocka_unit_test(test_rules_with_mistakes),
+		cmocka_unit_test(test_wrong_br_of_a_rule_file),
 		cmocka_unit_test(test_rule_directory_refused),
 		cmocka_unit_test(test_collected_rules),
 		cmocka_unit_test(test_collected_rules_refused),

@@ -318,6 +318,13 @@ static const struct {
 	 "t.conf:4: map.tunnel_mode: \"use\" must be \"create\" or \"existing\"\n"
 	 "t.conf:5: map.mtu: 1279 is out of range (1280 to 65495, or 0)\n"
 	 "t.conf:6: map.route_metric: 1000000001 is out of range (0 to 1000000000)\n"},
+	{"map.br is wrong, but not missing",
+	 "map = {\n"
+	 "  br = \"2001:db8::g\";\n"
+	 "  rules = ( { ipv6_prefix = \"2400:4050::/34\"; ipv4_prefix = \"153.240.0.0/16\"; "
+	 "ea_length = 22; } );\n"
+	 "};\n",
+	 "t.conf:2: map.br: \"2001:db8::g\" is no IPv6 address\n"},
 	{"map more values",
 	 "map = {\n"
 	 "  provider = \"a2345678901234567890123456789012\";\n"

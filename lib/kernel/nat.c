@@ -130,8 +130,8 @@ uint64_t nat_changes(const struct nat *nat)
 	return nft_changes(nat->nft);
 }
 
-/* An endpoint must not go on using a port that is a forward now. */
-static bool owner_of_forward(void *userdata, const void *key, const void *data)
+/* An endpoint must not go on using a port that is a forward now, or the router's. */
+static bool owner_of_reserved(void *userdata, const void *key, const void *data)
 {
 	const struct nat_plan *plan = userdata;
 	uint16_t port;
@@ -140,19 +140,20 @@ static bool owner_of_forward(void *userdata, const void *key, const void *data)
 	if (!data) /* another program has made a set of the map */
 		return false;
 	memcpy(&port, data, sizeof(port));
-	return is_forwarded(plan, ntohs(port));
+	return is_reserved(plan, ntohs(port));
 }
 
-static int forget_forwarded(struct nat *nat, const struct nat_plan *want, struct fault *reterr)
+static int forget_reserved(struct nat *nat, const struct nat_plan *want, struct fault *reterr)
 {
 	static const char *const owners[] = {"map_udp_owner", "map_tcp_owner", "map_echo_owner"};
 	struct nat_plan plan = *want; /* not written to: the walk takes a plain pointer */
 	int r;
 
-	if (!want->map || want->forward_count == 0 || portset_is_whole(&want->ports))
+	if (!want->map || want->forward_count + want->open_count == 0 ||
+	    portset_is_whole(&want->ports))
 		return 0;
 	for (size_t i = 0; i < ARRAY_SIZE(owners); i++) {
-		r = nft_remove_elements(nat->nft, PLAN_TABLE, owners[i], owner_of_forward, &plan,
+		r = nft_remove_elements(nat->nft, PLAN_TABLE, owners[i], owner_of_reserved, &plan,
 					reterr);
 		if (r < 0)
 			return r;
@@ -215,7 +216,7 @@ static int make(struct nat *nat, const struct nat_plan *want, unsigned int tunne
 		return r;
 	if (nft_forgot(nat->nft) && memory.count > 0)
 		(void)nat_memory_renew(nat->conntrack, want);
-	removed = forget_forwarded(nat, want, reterr);
+	removed = forget_reserved(nat, want, reterr);
 	return removed < 0 ? removed : r;
 }
 

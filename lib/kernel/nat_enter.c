@@ -171,6 +171,13 @@ static void describe_to_us(struct nft_table *table, const struct nat_plan *plan)
 	nft_goto(rule, "map_hairpin");
 }
 
+/* What has been learnt of a port before it was forwarded or opened comes behind these. */
+static void claimed_ports(struct nft_chain *chain, const struct nat_plan *plan)
+{
+	nat_forwards_rules(chain, "map_forward", plan->forwards, plan->forward_count);
+	match_services(chain, plan->open, plan->open_count);
+}
+
 static void describe_arrive(struct nft_table *table, const struct nat_plan *plan)
 {
 	struct nft_chain *chain = nft_add_chain(
@@ -189,7 +196,7 @@ static void describe_arrive(struct nft_table *table, const struct nat_plan *plan
 			     "not our ports: the relay should not have sent this");
 		drop_foreign(chain, &plan->ports, L4_DPORT, IPPROTO_UDP, "inbound", NULL);
 	}
-	nat_forwards_rules(chain, "map_forward", plan->forwards, plan->forward_count);
+	claimed_ports(chain, plan);
 	dnat_learnt(chain, plan, "map_contacted", true, true,
 		    "hosts that were written to may answer from any port");
 	dnat_learnt(chain, plan, "map_open", false, true, NULL);
@@ -201,7 +208,7 @@ static void describe_hairpin(struct nft_table *table, const struct nat_plan *pla
 		table, "map_hairpin", "to our shared address from inside (RFC 4787 REQ-9)",
 		NFT_CHAIN_PLAIN, 0, 0);
 
-	nat_forwards_rules(chain, "map_forward", plan->forwards, plan->forward_count);
+	claimed_ports(chain, plan);
 	dnat_learnt(chain, plan, "map_open", false, false, NULL);
 	dnat_learnt(chain, plan, "map_answered", false, false, NULL);
 }

@@ -24,7 +24,7 @@ struct reading {
 
 static bool is_given(const struct nat_plan *plan, uint16_t port)
 {
-	return portset_has(&plan->ports, port) && !is_forwarded(plan, port);
+	return portset_has(&plan->ports, port) && !is_reserved(plan, port);
 }
 
 static bool is_kind(uint8_t protocol)

@@ -70,14 +70,14 @@ static struct nft_set *run_map(struct nft_table *table, const char *name, const 
 				  });
 }
 
-/* The longest run of ports of one block that are not forwarded; false: none. */
+/* The longest run of ports of one block that are not reserved; false: none. */
 static bool longest_run(const struct nat_plan *plan, struct port_range block,
 			struct port_range *ret)
 {
 	unsigned int best = 0, length = 0;
 
 	for (uint32_t port = MAX_OF(block.first, 1u); port <= block.last; port++) {
-		length = is_forwarded(plan, (uint16_t)port) ? 0 : length + 1;
+		length = is_reserved(plan, (uint16_t)port) ? 0 : length + 1;
 		if (length > best) {
 			best = length;
 			*ret = (struct port_range){(uint16_t)(port - length + 1), (uint16_t)port};
@@ -86,7 +86,7 @@ static bool longest_run(const struct nat_plan *plan, struct port_range block,
 	return best > 0;
 }
 
-/* The numbers of runs and ports below are their places in the port set, whatever is forwarded: a
+/* The numbers of runs and ports below are their places in the port set, whatever is reserved: a
  * changed forward changes these elements, and no rule. */
 static void describe_runs(struct nft_table *table, const struct nat_plan *plan)
 {
@@ -109,10 +109,10 @@ static void describe_runs(struct nft_table *table, const struct nat_plan *plan)
 
 static bool may_be_given(const struct nat_plan *plan, uint16_t port)
 {
-	return port != 0 && !is_forwarded(plan, port);
+	return port != 0 && !is_reserved(plan, port);
 }
 
-/* Port 0 is never given out, nor a port that is forwarded. In its place stands the one before it,
+/* Port 0 is never given out, nor a port that is reserved. In its place stands the one before it,
  * or the last: no try is in vain. */
 static void describe_pool(struct nft_table *table, const struct nat_plan *plan)
 {
@@ -121,7 +121,7 @@ static void describe_pool(struct nft_table *table, const struct nat_plan *plan)
 		&(struct nft_set_spec){
 			.name = "map_pool",
 			.comment = "ports and ICMP identifiers that connections may get: the "
-				   "port set without forwards",
+				   "port set without forwards and opened ports",
 			.key = {NFT_TYPE_INTEGER},
 			.data = {NFT_TYPE_SERVICE},
 		});

@@ -35,11 +35,19 @@ enum {
 #define STATE_RELATED     NF_CT_STATE_BIT(IP_CT_RELATED)
 #define STATE_NEW         NF_CT_STATE_BIT(IP_CT_NEW)
 
-/* A port of a forward is given to no connection. */
-static inline bool is_forwarded(const struct nat_plan *plan, uint16_t port)
+static inline bool port_is_in(uint16_t port, struct port_range range)
+{
+	return port >= range.first && port <= range.last;
+}
+
+/* A port of a forward or of a service of the router itself is given to no connection. */
+static inline bool is_reserved(const struct nat_plan *plan, uint16_t port)
 {
 	for (size_t i = 0; i < plan->forward_count; i++)
-		if (port >= plan->forwards[i].ports.first && port <= plan->forwards[i].ports.last)
+		if (port_is_in(port, plan->forwards[i].ports))
+			return true;
+	for (size_t i = 0; i < plan->open_count; i++)
+		if (port_is_in(port, plan->open[i].ports))
 			return true;
 	return false;
 }

@@ -344,14 +344,15 @@ def forward(lab):
     require(got[0].source == A and lab.in_set(got[0].sport), f"hairpin shows {got[0]}")
 
 
-def forwarded_ports_are_not_given_out(lab):
+def reserved_ports_are_not_given_out(lab):
+    """Those of forwards, and those of the router's own services."""
     lab.ports = 240
     taken = lab.set_ports()[10:14]
-    lab.fresh(f"forward=tcp:{taken[0]}-{taken[-1]}:{HOST}")
+    lab.fresh(f"forward=tcp:{taken[0]}-{taken[1]}:{HOST}", f"open=tcp:{taken[2]}-{taken[3]}")
     ports = set()
     for host, port in endpoints(236):
         ports.add(lab.out(udp(host, port, SERVER, 53))[0].sport)
-    require(len(ports) == 236 and not ports & set(taken), "a forwarded port was given out")
+    require(len(ports) == 236 and not ports & set(taken), "a forwarded or opened port was given out")
 
 
 def new_forward_ends_mapping(lab):
@@ -360,6 +361,21 @@ def new_forward_ends_mapping(lab):
     lab.sync(f"forward=udp:{outer}:{OTHER}")
     out = lab.out(udp(HOST, 40000, SECOND, 1))
     require(out and out[0].sport != outer, "an endpoint keeps a port that is a forward now")
+
+
+def opened_port_ends_mapping(lab):
+    """What is learnt of a LAN host's port does not keep strangers from the router's service on it."""
+    lab.fresh("filtering=eif")
+    outer = contacted(lab)
+    require(heard(lab, outer, SECOND, 1), "the host is not open")
+    lab.sync("filtering=eif", f"open=udp:{outer}")
+    require(heard(lab, outer, SECOND, 1), "an established flow was lost")
+    for source in (SERVER, SECOND):
+        require(not heard(lab, outer, source, 2), "the router's service is the LAN host's")
+        out = lab.wan.get()
+        require(out and (out[0].kind, out[0].code) == (3, 3), f"the router does not answer: {out}")
+    out = lab.out(udp(HOST, 40000, SECOND, 7))
+    require(out and out[0].sport != outer, "an endpoint keeps a port that is the router's now")
 
 
 # ---- nothing leaks --------------------------------------------------------------------------------
@@ -775,8 +791,8 @@ TESTS += [
     host_limit, host_limit_counts_ports, host_limit_changes, whole_address,
     filtering("adf", True, True, False), filtering("eif", True, True, True),
     filtering("apdf", True, False, False), filtering_of_hosts, filtering_stays_open,
-    closed_after_timeout, hairpin, forward, forwarded_ports_are_not_given_out,
-    new_forward_ends_mapping, unmappable, leaks, other_nat_cannot_take_flows, flows_from_before,
+    closed_after_timeout, hairpin, forward, reserved_ports_are_not_given_out,
+    new_forward_ends_mapping, opened_port_ends_mapping, unmappable, leaks, other_nat_cannot_take_flows, flows_from_before,
     router_itself, uninvited, open_services, inbound_accept, icmp_errors, pmtu_to_the_lan, echo_of_many, fragments,
     udp_without_checksum, mss, simultaneous_open, ipv6_is_not_touched, no_change_no_message,
     what_stands_is_remembered,

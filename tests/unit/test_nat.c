@@ -189,6 +189,21 @@ static void forwards_leave_the_pool(void **state)
 	check_pool(OCN, forwards, ARRAY_SIZE(forwards));
 }
 
+static void opened_ports_leave_the_pool(void **state)
+{
+	struct service open[] = {{.protocols = PROTO_UDP, .ports = {1681, 1682}}};
+	struct nat_plan plan = plan_of(OCN);
+	struct pool pool = {0};
+
+	(void)state;
+	plan.open = open;
+	plan.open_count = ARRAY_SIZE(open);
+	visit(&plan, visit_pool, &pool);
+	assert_true(pool.seen[1680] && pool.seen[1683]);
+	assert_false(pool.seen[1681] || pool.seen[1682]);
+	assert_int_equal(pool.count, portset_count(&plan.ports));
+}
+
 struct rules {
 	const char *chain;
 	struct text text;
@@ -552,6 +567,7 @@ int main(void)
 		cmocka_unit_test(one_transaction),
 		cmocka_unit_test(pool_is_the_port_set),
 		cmocka_unit_test(forwards_leave_the_pool),
+		cmocka_unit_test(opened_ports_leave_the_pool),
 		cmocka_unit_test(the_way_of_an_endpoint),
 		cmocka_unit_test(every_port_is_tried),
 		cmocka_unit_test(an_endpoint_without_room_is_not_learnt),

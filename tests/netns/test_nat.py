@@ -242,6 +242,24 @@ def whole_address(lab):
     require(out and out[0].source == A, "GRE is not mapped")
 
 
+def whole_address_with_reserved_ports(lab):
+    """Their owners get others, not those of the next forward."""
+    for port in (4000, 40000):
+        lab.fresh(f"forward=udp:{port}:{OTHER}:80", f"open=udp:{port + 1}", f"forward=tcp:10000-65535:{OTHER}", shape="0/0/0")
+        for own in (port, port + 1):
+            out = lab.out(udp(HOST, own, SERVER, 53))
+            require(out and 1024 <= out[0].sport < 10000 and out[0].sport not in (port, port + 1), f"{own}: {out}")
+        got = lab.back(udp(SERVER, 53, A, port))
+        require(got and (got[0].destination, got[0].dport) == (OTHER, 80), f"not forwarded: {got}")
+
+
+def whole_address_host_limit(lab):
+    lab.fresh("host_limit=5", shape="0/0/0")
+    got = sum(len(lab.out(udp(HOST, 5000 + n, SERVER, 53))) for n in range(8))
+    require(got == 5, f"limited to 5, {got} flows get out")
+    require(lab.out(ip_packet(HOST, SERVER, GRE, b"\0\0\x08\0" + b"x" * 20)), "GRE is not mapped")
+
+
 # ---- filtering and hairpin ------------------------------------------------------------------------
 
 def contacted(lab, host=HOST, port=40000):
@@ -789,6 +807,7 @@ TESTS += [
     independent("udp", 100, 40, 240, True), independent("tcp", 100, 40, 240, True),
     independent("udp", 250, 20, 240, False, 180), independent("udp", 300, 20, 240, False, 100),
     host_limit, host_limit_counts_ports, host_limit_changes, whole_address,
+    whole_address_with_reserved_ports, whole_address_host_limit,
     filtering("adf", True, True, False), filtering("eif", True, True, True),
     filtering("apdf", True, False, False), filtering_of_hosts, filtering_stays_open,
     closed_after_timeout, hairpin, forward, reserved_ports_are_not_given_out,

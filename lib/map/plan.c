@@ -12,7 +12,7 @@
 /* port = "auto" leaves these to services that ask for them by number. */
 #define WELL_KNOWN_PORTS 1024
 
-/* ---- forwards ---------------------------------------------------------------------------- */
+/* ---- opened ports and forwards ----------------------------------------------------------- */
 
 static bool ranges_overlap(struct port_range a, struct port_range b)
 {
@@ -59,6 +59,10 @@ static bool port_is_settled(const struct settings *settings, const struct portse
 		if (settled_ports(&settings->forwards[i], set, &other) == 0 &&
 		    ranges_overlap(one, other))
 			return true;
+	for (size_t i = 0; i < settings->nat.open_count; i++)
+		if (portset_has_range(set, settings->nat.open[i].ports) &&
+		    ranges_overlap(one, settings->nat.open[i].ports))
+			return true;
 	return false;
 }
 
@@ -87,12 +91,29 @@ int plan_forward_ports(const struct settings *settings, size_t index, const stru
 	return -ERANGE;
 }
 
+static void complain_ports_outside(struct port_range ports, const struct portset *set,
+				   struct text *complaints)
+{
+	uint16_t below, above;
+	unsigned int found = portset_nearest(set, ports.first, &below, &above);
+
+	if (ports.first == ports.last)
+		text_add(complaints, "port %u is", ports.first);
+	else
+		text_add(complaints, "ports %u-%u are", ports.first, ports.last);
+	text_add(complaints, " not in the port set of this line; ");
+	if (portset_has(set, ports.first))
+		text_add(complaints, "the range is longer than what is free after %u", ports.first);
+	else if (found == 2)
+		text_add(complaints, "nearest usable ports: %u and %u", below, above);
+	else
+		text_add(complaints, "nearest usable port: %u", below ? below : above);
+	text_add(complaints, "; longest run: %u ports\n", portset_longest_run(set));
+}
+
 static void complain_outside(const struct settings *settings, const struct forward *forward,
 			     const struct portset *set, struct text *complaints)
 {
-	uint16_t below, above;
-	unsigned int found = portset_nearest(set, forward->ports.first, &below, &above);
-
 	text_add(complaints, "%s:%u: forward: ", settings->file, forward->line);
 	if (forward->kind == FORWARD_BLOCK) {
 		text_add(complaints,
@@ -105,19 +126,30 @@ static void complain_outside(const struct settings *settings, const struct forwa
 		text_add(complaints, "no port of the set is left for port = \"auto\"\n");
 		return;
 	}
-	if (forward->ports.first == forward->ports.last)
-		text_add(complaints, "port %u is", forward->ports.first);
-	else
-		text_add(complaints, "ports %u-%u are", forward->ports.first, forward->ports.last);
-	text_add(complaints, " not in the port set of this line; ");
-	if (portset_has(set, forward->ports.first))
-		text_add(complaints, "the range is longer than what is free after %u",
-			 forward->ports.first);
-	else if (found == 2)
-		text_add(complaints, "nearest usable ports: %u and %u", below, above);
-	else
-		text_add(complaints, "nearest usable port: %u", below ? below : above);
-	text_add(complaints, "; longest run: %u ports\n", portset_longest_run(set));
+	complain_ports_outside(forward->ports, set, complaints);
+}
+
+/* What is opened beyond the set would never be seen here: it belongs to other subscribers. */
+static int plan_open(const struct settings *settings, const struct portset *set,
+		     struct nat_plan *nat, struct text *complaints)
+{
+	const struct nat_settings *from = &settings->nat;
+
+	if (from->open_count == 0)
+		return 0;
+	nat->open = calloc(from->open_count, sizeof(*nat->open));
+	if (!nat->open)
+		return -ENOMEM;
+	for (size_t i = 0; i < from->open_count; i++) {
+		if (portset_has_range(set, from->open[i].ports)) {
+			nat->open[nat->open_count++] = from->open[i];
+			continue;
+		}
+		text_add(complaints, "%s:%u: nat.open[%zu]: ", settings->file, from->open[i].line,
+			 i);
+		complain_ports_outside(from->open[i].ports, set, complaints);
+	}
+	return 0;
 }
 
 static struct nat_forward settled_forward(const struct forward *forward, struct port_range ports)
@@ -156,6 +188,38 @@ static void complain_taken(const struct settings *settings, const struct forward
 		 other->line);
 }
 
+/* The number of the nat.open that has one of these ports already, and is in the plan. */
+static int opened_before(const struct settings *settings, const struct portset *set,
+			 unsigned int protocols, struct port_range ports)
+{
+	for (size_t i = 0; i < settings->nat.open_count; i++) {
+		const struct service *open = &settings->nat.open[i];
+
+		if ((open->protocols & protocols) && portset_has_range(set, open->ports) &&
+		    ranges_overlap(open->ports, ports))
+			return (int)i;
+	}
+	return -1;
+}
+
+static bool is_taken(const struct settings *settings, const struct portset *set,
+		     const struct nat_plan *nat, const struct forward *forward,
+		     struct port_range ports, struct text *complaints)
+{
+	const struct nat_forward *other = meeting(nat, forward->protocols, ports);
+	int index = opened_before(settings, set, forward->protocols, ports);
+	const struct service *open = index < 0 ? NULL : &settings->nat.open[index];
+
+	if (other)
+		complain_taken(settings, forward, ports, other, complaints);
+	else if (open)
+		text_add(complaints,
+			 "%s:%u: forward: its port %u is already used by nat.open[%d] (line %u)\n",
+			 settings->file, forward->line, MAX_OF(ports.first, open->ports.first),
+			 index, open->line);
+	return other || open;
+}
+
 static int plan_forwards(const struct settings *settings, const struct portset *set,
 			 struct nat_plan *nat, struct text *complaints)
 {
@@ -166,18 +230,14 @@ static int plan_forwards(const struct settings *settings, const struct portset *
 		return -ENOMEM;
 	for (size_t i = 0; i < settings->forward_count; i++) {
 		const struct forward *forward = &settings->forwards[i];
-		const struct nat_forward *other;
 		struct port_range ports;
 
 		if (plan_forward_ports(settings, i, set, &ports) < 0) {
 			complain_outside(settings, forward, set, complaints);
 			continue;
 		}
-		other = meeting(nat, forward->protocols, ports);
-		if (other) {
-			complain_taken(settings, forward, ports, other, complaints);
+		if (is_taken(settings, set, nat, forward, ports, complaints))
 			continue;
-		}
 		nat->forwards[nat->forward_count++] = settled_forward(forward, ports);
 	}
 	return 0;
@@ -335,11 +395,11 @@ static int plan_map(const struct settings *settings, const struct map_params *pa
 	nat->hosts = settings->nat.hosts;
 	nat->host_count = settings->nat.host_count;
 	nat->inbound_accept = settings->nat.inbound_accept;
-	nat->open = settings->nat.open;
-	nat->open_count = settings->nat.open_count;
 	nat->host_limit = settings->nat.host_limit;
 	nat->offload = settings->nat.offload;
 	if (nat->offload && plan_devices(&settings->lan, lines->lan, nat) < 0)
+		return -ENOMEM;
+	if (plan_open(settings, &params->ports, nat, complaints) < 0)
 		return -ENOMEM;
 	return plan_forwards(settings, &params->ports, nat, complaints);
 }
@@ -449,6 +509,7 @@ int plan_build(const struct settings *settings, const struct map_params *params,
 void plan_done(struct plan *plan)
 {
 	free(plan->nat.devices);
+	free(plan->nat.open);
 	free(plan->nat.forwards);
 	free(plan->nat.pppoe.forwards);
 	*plan = PLAN_EMPTY;

@@ -127,7 +127,7 @@ struct nat_plan {
 	const struct nat_host *hosts; /* borrowed from the settings, as the other const pointers */
 	size_t host_count;
 	bool inbound_accept;
-	const struct service *open;
+	struct service *open; /* inside the port set; owned by the plan */
 	size_t open_count;
 	uint32_t host_limit;
 	bool offload;               /* TCP between these and the tunnel takes the fast path */
@@ -171,9 +171,10 @@ struct plan_lines {
 
 #define PLAN_EMPTY ((struct plan){0})
 
-/* params NULL: MAP-E is not wanted now. settings must outlive the plan. A forward that does not fit
- * the port set, or meets one before it, is left out and named in complaints, "FILE:LINE: sentence"
- * a line: a reload refuses them, a renumbering goes on without them. 0 or -ENOMEM; ret is
+/* params NULL: MAP-E is not wanted now. settings must outlive the plan. A forward or an opened
+ * port that does not fit the port set, and a forward that meets one before it or an opened port, is
+ * left out and named in complaints, "FILE:LINE: sentence" a line: a reload refuses them, a
+ * renumbering goes on without them. 0 or -ENOMEM; ret is
  * overwritten. */
 int plan_build(const struct settings *settings, const struct map_params *params,
 	       const struct plan_lines *lines, struct plan *ret, struct text *complaints);
@@ -187,7 +188,7 @@ void plan_print(const struct plan *plan, struct text *out);
 bool plan_equal(const struct plan *a, const struct plan *b);
 
 /* Outer ports of forward number index in this port set: where "auto" and "block" lead. auto
- * forwards take the lowest ports that no other forward of settings uses. -ERANGE: not (or nowhere)
- * in the set. */
+ * forwards take the lowest ports that no other forward and no nat.open of settings uses. -ERANGE:
+ * not (or nowhere) in the set. */
 int plan_forward_ports(const struct settings *settings, size_t index, const struct portset *set,
 		       struct port_range *ret);

@@ -77,6 +77,7 @@ struct nat_host { /* nat.hosts */
 struct service {
 	unsigned int protocols; /* PROTO_* bits */
 	struct port_range ports;
+	unsigned int line; /* in the file, for complaints when the port set changes */
 };
 
 struct nat_settings {

@@ -590,6 +590,51 @@ static void test_forwards_that_meet_are_not_both_served(void **state)
 		 in_block(0, 0), udp);
 }
 
+/* The opened ports and forwards of the plan, then the complaints. */
+static void expect_opened(struct map_params params, const char *expected)
+{
+	struct service open[] = {
+		{.protocols = PROTO_TCP, .ports = {80, 80}, .line = 3},
+		{.protocols = PROTO_UDP, .ports = {1680, 1681}, .line = 4},
+		{.protocols = PROTO_UDP, .ports = {1690, 2710}, .line = 4},
+	};
+	struct forward forwards[] = {automatic(), in_block(0, 1), automatic(), in_block(0, 0)};
+	struct bench b = bench();
+	_cleanup_plan_ struct plan plan = PLAN_EMPTY;
+	_cleanup_text_ struct text complaints = TEXT_INIT, text = TEXT_INIT;
+
+	forwards[1].protocols = PROTO_TCP | PROTO_UDP;
+	b.params = params;
+	b.settings.nat.open = open;
+	b.settings.nat.open_count = ARRAY_SIZE(open);
+	b.settings.forwards = forwards;
+	b.settings.forward_count = ARRAY_SIZE(forwards);
+	build(&b, &plan, &complaints);
+	for (size_t i = 0; i < plan.nat.open_count; i++)
+		text_add(&text, "%u-%u ", plan.nat.open[i].ports.first,
+			 plan.nat.open[i].ports.last);
+	for (size_t i = 0; i < plan.nat.forward_count; i++)
+		text_add(&text, "%u:%u ", plan.nat.forwards[i].ports.first,
+			 plan.nat.forwards[i].to_port);
+	text_add(&text, "%s", text_get(&complaints));
+	assert_string_equal(text_get(&text), expected);
+}
+
+static void test_opened_ports(void **state)
+{
+	/* Inside the set or left out, as forwards are. "auto" goes around them, "block" must not
+	 * meet one of its protocol. */
+	expect_opened(
+		ocn(),
+		"1680-1681 1682:1682 1683:1683 1680:1680 "
+		"maped.conf:3: nat.open[0]: port 80 is not in the port set of this line; nearest "
+		"usable port: 1680; longest run: 16 ports\n"
+		"maped.conf:4: nat.open[2]: ports 1690-2710 are not in the port set of this line; "
+		"the range is longer than what is free after 1690; longest run: 16 ports\n"
+		"maped.conf:8: forward: its port 1681 is already used by nat.open[1] (line 4)\n");
+	expect_opened(whole_address(), "80-80 1680-1681 1690-2710 1024:1024 1:1 1025:1025 0:0 ");
+}
+
 static void test_forward_ports_can_be_asked_for(void **state)
 {
 	struct forward forwards[] = {automatic(), fixed(80, 80), in_block(1, 1), fixed(1680, 1681)};
@@ -734,6 +779,7 @@ int main(void)
 		cmocka_unit_test(test_automatic_forwards_take_the_lowest_free_ports),
 		cmocka_unit_test(test_automatic_forwards_may_run_out),
 		cmocka_unit_test(test_forwards_that_meet_are_not_both_served),
+		cmocka_unit_test(test_opened_ports),
 		cmocka_unit_test(test_forward_ports_can_be_asked_for),
 		cmocka_unit_test(test_devices),
 		cmocka_unit_test(test_equal_plans),

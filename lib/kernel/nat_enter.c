@@ -197,9 +197,11 @@ static void describe_arrive(struct nft_table *table, const struct nat_plan *plan
 		drop_foreign(chain, &plan->ports, L4_DPORT, IPPROTO_UDP, "inbound", NULL);
 	}
 	claimed_ports(chain, plan);
-	dnat_learnt(chain, plan, "map_contacted", true, true,
-		    "hosts that were written to may answer from any port");
-	dnat_learnt(chain, plan, "map_open", false, true, NULL);
+	if (filtering_is_used(plan, FILTERING_ADDRESS_DEPENDENT))
+		dnat_learnt(chain, plan, "map_contacted", true, true,
+			    "hosts that were written to may answer from any port");
+	if (filtering_is_used(plan, FILTERING_ENDPOINT_INDEPENDENT))
+		dnat_learnt(chain, plan, "map_open", false, true, NULL);
 }
 
 static void describe_hairpin(struct nft_table *table, const struct nat_plan *plan)
@@ -209,7 +211,8 @@ static void describe_hairpin(struct nft_table *table, const struct nat_plan *pla
 		NFT_CHAIN_PLAIN, 0, 0);
 
 	claimed_ports(chain, plan);
-	dnat_learnt(chain, plan, "map_open", false, false, NULL);
+	if (filtering_is_used(plan, FILTERING_ENDPOINT_INDEPENDENT))
+		dnat_learnt(chain, plan, "map_open", false, false, NULL);
 	dnat_learnt(chain, plan, "map_answered", false, false, NULL);
 }
 

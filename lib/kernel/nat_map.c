@@ -46,8 +46,7 @@ static void describe_identity(struct nft_table *table, const struct nat_plan *pl
 	nft_add_element(set, key, NULL);
 }
 
-/* Filtering works for the whole address as well, where no port is chosen by us. */
-static void describe_filtering_sets(struct nft_table *table)
+static void describe_contacted(struct nft_table *table)
 {
 	nft_add_set(table,
 		    &(struct nft_set_spec){
@@ -60,6 +59,10 @@ static void describe_filtering_sets(struct nft_table *table)
 			    .size = LEARNT_MAX,
 			    .timeout = OPEN_SECONDS,
 		    });
+}
+
+static void describe_open(struct nft_table *table)
+{
 	nft_add_set(
 		table,
 		&(struct nft_set_spec){
@@ -71,6 +74,15 @@ static void describe_filtering_sets(struct nft_table *table)
 			.size = LEARNT_MAX,
 			.timeout = OPEN_SECONDS,
 		});
+}
+
+/* Filtering works for the whole address as well, where no port is chosen by us. */
+static void describe_filtering_sets(struct nft_table *table, const struct nat_plan *plan)
+{
+	if (filtering_is_used(plan, FILTERING_ADDRESS_DEPENDENT))
+		describe_contacted(table);
+	if (filtering_is_used(plan, FILTERING_ENDPOINT_INDEPENDENT))
+		describe_open(table);
 	nft_add_set(
 		table,
 		&(struct nft_set_spec){
@@ -231,7 +243,7 @@ void nat_map_describe(struct nft_table *table, const struct nat_plan *plan, uint
 	nft_add_counter(table, "leaks", "packets kept from leaving with a foreign source");
 	describe_identity(table, plan);
 	describe_martians(table);
-	describe_filtering_sets(table);
+	describe_filtering_sets(table, plan);
 	nat_forwards_map(table, "map_forward", "forwards: protocol . our port : LAN host . port",
 			 plan->forwards, plan->forward_count);
 	nat_snat_describe(table, plan);

@@ -116,22 +116,6 @@ static bool learn_ending(const struct nat_plan *plan, const struct conntrack_ent
 	return entry->timeout > 0;
 }
 
-static enum nat_filtering filtering_of(const struct nat_plan *plan, struct in_addr host)
-{
-	enum nat_filtering filtering = plan->filtering;
-	int longest = -1;
-
-	for (size_t i = 0; i < plan->host_count; i++) {
-		const struct prefix4 *prefix = &plan->hosts[i].address;
-
-		if (prefix->len > longest && prefix4_has(prefix, host)) {
-			longest = prefix->len;
-			filtering = plan->hosts[i].filtering;
-		}
-	}
-	return filtering;
-}
-
 static void set_endpoint(const struct conntrack_entry *entry, struct learnt *ret)
 {
 	ret->data[0] = entry->original.source.s_addr;

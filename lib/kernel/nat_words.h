@@ -52,6 +52,32 @@ static inline bool is_reserved(const struct nat_plan *plan, uint16_t port)
 	return false;
 }
 
+static inline enum nat_filtering filtering_of(const struct nat_plan *plan, struct in_addr host)
+{
+	enum nat_filtering filtering = plan->filtering;
+	int longest = -1;
+
+	for (size_t i = 0; i < plan->host_count; i++) {
+		const struct prefix4 *prefix = &plan->hosts[i].address;
+
+		if (prefix->len > longest && prefix4_has(prefix, host)) {
+			longest = prefix->len;
+			filtering = plan->hosts[i].filtering;
+		}
+	}
+	return filtering;
+}
+
+/* By any host. What has been learnt for a filtering goes with the last host that it was for: its
+ * map is not there then. */
+static inline bool filtering_is_used(const struct nat_plan *plan, enum nat_filtering filtering)
+{
+	for (size_t i = 0; i < plan->host_count; i++)
+		if (plan->hosts[i].filtering == filtering)
+			return true;
+	return plan->filtering == filtering;
+}
+
 static inline void cmp_u8(struct nft_rule *rule, uint32_t op, unsigned int word, uint8_t value)
 {
 	nft_cmp(rule, op, word, &value, sizeof(value));

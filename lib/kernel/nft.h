@@ -203,7 +203,8 @@ uint64_t nft_changes(const struct nft *nft);
 int nft_sync(struct nft *nft, const char *name, const struct nft_table *const want[NFT_FAMILIES],
 	     struct fault *reterr);
 
-/* Learnt sets were made by the last nft_sync(): they know no more than they began with. */
+/* An identity set was made by the last nft_sync(), and the learnt sets with it: these know no more
+ * than they began with. */
 bool nft_forgot(const struct nft *nft);
 
 /* 1: the tables are there, as nft_sync() left them; 0: not known; negative errno. One question,

@@ -718,7 +718,20 @@ def forward_change_keeps_flows(lab):
 
 
 def filtering_change_keeps_flows(lab):
-    keeps(lab, lambda: (lab.sync("filtering=apdf"), lab.sync("filtering=adf")))
+    keeps(lab, lambda: (lab.sync("filtering=apdf"), lab.sync("filtering=adf")), restore=False)
+
+
+def filtering_change_closes(lab):
+    """What one filtering has let in does not come in under another, unless its flow is established."""
+    for words, others in ((["filtering=eif"], ["adf", "apdf"]), (["filtering=adf"], ["apdf"])):
+        for mode in others:
+            lab.fresh(*words)
+            outer = contacted(lab)
+            stranger = SECOND if "filtering=eif" in words else SERVER
+            require(heard(lab, outer, stranger, 1), f"{words}: not let in")
+            lab.sync(f"filtering={mode}")
+            require(heard(lab, outer, stranger, 1), f"{words} to {mode}: an established flow was lost")
+            require(not heard(lab, outer, stranger, 2), f"{words} to {mode}: still let in")
 
 
 def repair_keeps_flows(lab):
@@ -815,7 +828,8 @@ TESTS += [
     router_itself, uninvited, open_services, inbound_accept, icmp_errors, pmtu_to_the_lan, echo_of_many, fragments,
     udp_without_checksum, mss, simultaneous_open, ipv6_is_not_touched, no_change_no_message,
     what_stands_is_remembered,
-    forward_change_keeps_flows, filtering_change_keeps_flows, repair_keeps_flows,
+    forward_change_keeps_flows, filtering_change_keeps_flows, filtering_change_closes,
+    repair_keeps_flows,
     deleted_table_comes_back, neighbours_are_left_alone, new_address_forgets_exactly,
     new_ports_forget_exactly, readable,
 ]

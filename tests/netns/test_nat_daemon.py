@@ -35,8 +35,9 @@ def until(condition, what, seconds=20.0):
 
 
 def table(lab):
+    """Its objects; what a reload has added stands behind the others, until all are made anew."""
     text = lab.inside("nft", "-t", "list", "table", "ip", "maped", check=False)
-    return re.sub(r"packets \d+ bytes \d+", "", text)
+    return sorted(re.findall(r"^\t\w+ \w+ \{\n.*?^\t\}", re.sub(r"packets \d+ bytes \d+", "", text), re.M | re.S))
 
 
 # ---- live changes ---------------------------------------------------------------------------------
@@ -62,11 +63,15 @@ def changed_forward_keeps_flows(lab):
 
 
 def changed_filtering_keeps_flows(lab):
+    """Also when maped has to look what stands, since another program has changed some rules."""
     def change():
-        for mode in ("apdf", "eif", "adf"):
-            lab.sync(f"filtering={mode}")
+        for word in ("filtering=apdf", "filtering=eif", "host_limit=500", "filtering=adf"):
+            before = len(flows_of_hosts(lab))
+            lab.inside("nft", "add table ip other; delete table ip other")
+            lab.sync(word)
+            require(len(flows_of_hosts(lab)) == before, f"{word}: conntrack has lost {before - len(flows_of_hosts(lab))}")
         lab.sync()
-    keeps(lab, change)
+    keeps(lab, change, restore=False)
 
 
 def self_repair_keeps_flows(lab):

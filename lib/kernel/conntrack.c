@@ -367,15 +367,27 @@ int conntrack_forget(struct conntrack *ct, struct in_addr address, const struct 
 	return replies + originals;
 }
 
+static int drop(struct conntrack *ct, struct collection collection, struct fault *reterr)
+{
+	int r = delete_all(ct, &collection);
+
+	return r < 0 ? fault_errno(reterr, r, "delete connections") : 0;
+}
+
 int conntrack_drop(struct conntrack *ct, struct in_addr address,
 		   bool (*unwanted)(void *userdata, const struct conntrack_entry *entry),
 		   void *userdata, struct fault *reterr)
 {
-	struct collection collection = {
-		.side = SIDE_REPLY, .address = address, .unwanted = unwanted, .userdata = userdata};
-	int r = delete_all(ct, &collection);
+	return drop(ct, (struct collection){SIDE_REPLY, address, unwanted, userdata, NULL, 0, 0},
+		    reterr);
+}
 
-	return r < 0 ? fault_errno(reterr, r, "delete connections") : 0;
+int conntrack_drop_entered(struct conntrack *ct, struct in_addr address,
+			   bool (*unwanted)(void *userdata, const struct conntrack_entry *entry),
+			   void *userdata, struct fault *reterr)
+{
+	return drop(ct, (struct collection){SIDE_ORIGINAL, address, unwanted, userdata, NULL, 0, 0},
+		    reterr);
 }
 
 struct walk {

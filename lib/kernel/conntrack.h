@@ -47,6 +47,11 @@ int conntrack_drop(struct conntrack *ct, struct in_addr address,
 		   bool (*unwanted)(void *userdata, const struct conntrack_entry *entry),
 		   void *userdata, struct fault *reterr);
 
+/* The same of those whose first packet came to address: forwards, and the router itself. */
+int conntrack_drop_entered(struct conntrack *ct, struct in_addr address,
+			   bool (*unwanted)(void *userdata, const struct conntrack_entry *entry),
+			   void *userdata, struct fault *reterr);
+
 /* Tells every entry that was translated to address (source NAT) to handler. 0 or negative errno. */
 int conntrack_walk(struct conntrack *ct, struct in_addr address,
 		   void (*handler)(void *userdata, const struct conntrack_entry *entry),

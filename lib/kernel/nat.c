@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/base/text.h"
+#include "lib/kernel/nat_forget.h"
 #include "lib/kernel/nat_memory.h"
 #include "lib/kernel/nat_words.h"
 
@@ -19,6 +20,7 @@ struct nat {
 	struct conntrack *conntrack; /* not ours; may be NULL */
 	struct text made;            /* what the table was made from last; "" = not known */
 	struct fault missing;        /* nat_missing() */
+	struct nat_past past;
 };
 
 /* ---- the table ---------------------------------------------------------------------------- */
@@ -93,6 +95,7 @@ void nat_close(struct nat *nat)
 		return;
 	nft_close(nat->nft);
 	text_done(&nat->made);
+	nat_past_done(&nat->past);
 	free(nat);
 }
 
@@ -128,37 +131,6 @@ void nat_set_conntrack(struct nat *nat, struct conntrack *ct)
 uint64_t nat_changes(const struct nat *nat)
 {
 	return nft_changes(nat->nft);
-}
-
-/* An endpoint must not go on using a port that is a forward now, or the router's. */
-static bool owner_of_reserved(void *userdata, const void *key, const void *data)
-{
-	const struct nat_plan *plan = userdata;
-	uint16_t port;
-
-	(void)key;
-	if (!data) /* another program has made a set of the map */
-		return false;
-	memcpy(&port, data, sizeof(port));
-	return is_reserved(plan, ntohs(port));
-}
-
-static int forget_reserved(struct nat *nat, const struct nat_plan *want, struct fault *reterr)
-{
-	static const char *const owners[] = {"map_udp_owner", "map_tcp_owner", "map_echo_owner"};
-	struct nat_plan plan = *want; /* not written to: the walk takes a plain pointer */
-	int r;
-
-	if (!want->map || want->forward_count + want->open_count == 0 ||
-	    portset_is_whole(&want->ports))
-		return 0;
-	for (size_t i = 0; i < ARRAY_SIZE(owners); i++) {
-		r = nft_remove_elements(nat->nft, PLAN_TABLE, owners[i], owner_of_reserved, &plan,
-					reterr);
-		if (r < 0)
-			return r;
-	}
-	return 0;
 }
 
 /* Everything that the table follows from. */
@@ -205,7 +177,7 @@ static int make(struct nat *nat, const struct nat_plan *want, unsigned int tunne
 		has_outer ? nat_outer_table_new(want) : NULL;
 	const struct nft_table *const tables[NFT_FAMILIES] = {[NFT_IP] = table, [NFT_IP6] = outer};
 	_cleanup_nat_memory_ struct nat_memory memory;
-	int r, removed;
+	int r, forgotten;
 
 	remember(nat, want, &memory);
 	if (!table || (has_outer && !outer))
@@ -216,8 +188,8 @@ static int make(struct nat *nat, const struct nat_plan *want, unsigned int tunne
 		return r;
 	if (nft_forgot(nat->nft) && memory.count > 0)
 		(void)nat_memory_renew(nat->conntrack, want);
-	removed = forget_reserved(nat, want, reterr);
-	return removed < 0 ? removed : r;
+	forgotten = nat_forget(nat->nft, nat->conntrack, &nat->past, want, reterr);
+	return forgotten < 0 ? forgotten : r;
 }
 
 int nat_prolong(struct nat *nat, const struct nat_plan *want, struct fault *reterr)
@@ -282,6 +254,8 @@ int nat_sync(struct nat *nat, const struct nat_plan *want, struct fault *reterr)
 		return r < 0 ? r : 0;
 	text_done(&nat->made);
 	r = make_what_can_be(nat, want, tunnel_index, reterr);
+	if (r >= 0 && nat_past_keep(&nat->past, want) < 0)
+		return fault_errno(reterr, -ENOMEM, "keep the forwards");
 	if (r >= 0 && !text_failed(&from)) {
 		nat->made = from;
 		from = TEXT_INIT;

@@ -41,7 +41,8 @@ struct nft_watch;
 void nat_set_watch(struct nat *nat, struct nft_watch *watch);
 
 /* Makes the tables as want says; want->present false: none. Established connections and what
- * the maps have learnt stay, unless the shared address or the port set is another one.
+ * the maps have learnt stay, unless the shared address or the port set is another one, or want
+ * forbids what they let in (nat_forget.h).
  * 1 changed, 0 already so, negative errno with the object and the kernel's words in reterr. */
 int nat_sync(struct nat *nat, const struct nat_plan *want, struct fault *reterr);
 

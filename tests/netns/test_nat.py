@@ -734,6 +734,16 @@ def filtering_change_closes(lab):
             require(not heard(lab, outer, stranger, 2), f"{words} to {mode}: still let in")
 
 
+def filtering_change_of_a_host_closes(lab):
+    lab.fresh("filtering=apdf", f"host={HOST}/32:eif", f"host={OTHER}/32:eif")
+    outer, other = contacted(lab), contacted(lab, OTHER)
+    lab.sync("filtering=apdf", f"host={HOST}/32:adf", f"host={OTHER}/32:eif")
+    require(not heard(lab, outer, SECOND, 2), "still let in")
+    require(heard(lab, other, SECOND, 2, OTHER), "the other host has lost its filter")
+    contacted(lab)
+    require(heard(lab, outer, SERVER, 9), "it learns no more")
+
+
 def repair_keeps_flows(lab):
     for harm in ("flush chain ip maped map_leave_udp",
                  "flush chain ip maped guard",
@@ -829,7 +839,7 @@ TESTS += [
     udp_without_checksum, mss, simultaneous_open, ipv6_is_not_touched, no_change_no_message,
     what_stands_is_remembered,
     forward_change_keeps_flows, filtering_change_keeps_flows, filtering_change_closes,
-    repair_keeps_flows,
+    filtering_change_of_a_host_closes, repair_keeps_flows,
     deleted_table_comes_back, neighbours_are_left_alone, new_address_forgets_exactly,
     new_ports_forget_exactly, readable,
 ]

@@ -62,6 +62,70 @@ def changed_forward_keeps_flows(lab):
     keeps(lab, change)
 
 
+def udp_follows_its_forward(lab):
+    """A peer that goes on sending reaches the host that the forward leads to now, or none. What another forward, or the host
+    itself, has begun goes on, and so does TCP."""
+    port, other = lab.set_ports()[-2:]
+    steady = f"forward=tcp+udp:{other}:{OTHER}:80"
+
+    def reached(outer=port):
+        return [(p.destination, p.dport) for p in lab.back(udp(SERVER, 4321, A, outer))]
+
+    def tracked():
+        return set(re.findall(r"^(\w+) .*?src=(\S+) dst=(\S+) sport=\d+ dport=(\d+) src=", re.sub(r"\[\S+\] ", "", entries(lab)), re.M))
+
+    for words, to in ((["filtering=eif"], []), (["filtering=adf"], []),
+                      (["filtering=adf", f"forward=tcp+udp:{port}:{OTHER}:80"], [(OTHER, 80)]),
+                      (["filtering=eif", f"forward=tcp+udp:{port}:{HOST}:81"], [(HOST, 81)])):
+        lab.fresh(words[0], steady, f"forward=tcp+udp:{port}:{HOST}:80")
+        contacted(lab)
+        require(reached() == [(HOST, 80)] and reached(other) == [(OTHER, 80)], "no forwards")
+        require(lab.out(udp(HOST, 80, SERVER, 4321))[0].sport == port, "it does not answer")
+        require(lab.out(udp(OTHER, 80, SERVER, 4321))[0].sport == other, "it does not answer")
+        lab.back(tcp(SERVER, 4321, A, port, seq=1))
+        lab.out(tcp(HOST, 80, SERVER, 4321, SYN | ACK, seq=1, ack=2))
+        before = tracked()
+        lab.sync(*words, steady)
+        require(before - tracked() == {("udp", SERVER, A, str(port))}, f"{words}: gone is {before - tracked()}")
+        require(reached() == to, f"{words}: reached {reached()}")
+        require(reached(other) == [(OTHER, 80)], f"{words}: the other forward")
+        got = lab.back(tcp(SERVER, 4321, A, port, ACK, seq=2, ack=2))
+        require(got and got[0].destination == HOST, f"{words}: an established connection was lost")
+        out = lab.out(udp(HOST, 80, SERVER, 4321))
+        require(out and out[0].sport != port, f"{words}: the old host still answers: {out}")
+
+
+SERVICE = """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("0.0.0.0", {port}))
+print("ready", flush=True)
+while True:
+    s.sendto(*s.recvfrom(999))
+"""
+
+
+def udp_ends_with_its_service(lab):
+    """A port of the router that is closed again."""
+    port = lab.set_ports()[3]
+    lab.fresh(f"open=udp:{port}")
+
+    def answered():
+        lab.wan.put(udp(SERVER, 4321, A, port))
+        return [p.sport for p in lab.wan.get()] == [port]
+
+    with lab.process("python3", "-c", SERVICE.format(port=port)) as service:
+        try:
+            service.stdout.readline()
+            until(answered, "the service does not answer")
+            lab.sync(f"open=tcp+udp:{port}")
+            require(f"dport={port} src=" in entries(lab), "a flow was lost")
+            lab.sync(f"open=tcp:{port}")
+            require(not answered(), "a service that is closed still answers")
+        finally:
+            service.kill()
+
+
 def changed_filtering_keeps_flows(lab):
     """Also when maped has to look what stands, since another program has changed some rules."""
     def change():
@@ -306,9 +370,10 @@ def forward_with_a_port_of_its_own(lab):
         lab.move_to("ocn")
 
 
-TESTS = [reload_keeps_flows, changed_forward_keeps_flows, changed_filtering_keeps_flows,
-         self_repair_keeps_flows, flushed_ruleset_keeps_what_was_learnt, killed_daemon_keeps_flows,
-         restarted_daemon_prolongs_what_lives, changed_address_drops_exactly_its_flows,
+TESTS = [reload_keeps_flows, changed_forward_keeps_flows, udp_follows_its_forward, udp_ends_with_its_service,
+         changed_filtering_keeps_flows, self_repair_keeps_flows, flushed_ruleset_keeps_what_was_learnt,
+         killed_daemon_keeps_flows, restarted_daemon_prolongs_what_lives,
+         changed_address_drops_exactly_its_flows,
          changed_ports_drop_exactly_their_flows, use_is_visible, refused_flows_are_counted,
          use_on_signal, scarce_ports_are_warned_of, forward_with_a_port_of_its_own]
 

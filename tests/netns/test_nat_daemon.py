@@ -370,12 +370,33 @@ def forward_with_a_port_of_its_own(lab):
         lab.move_to("ocn")
 
 
+def opened_port_outside_the_set(lab):
+    """Refused as that of a forward is, and left out when the set moves away from it."""
+    port = lab.set_ports()[3]
+    lab.fresh(f"open=udp:{port}")
+    try:
+        try:
+            lab.sync(f"open=udp:{port}", "open=tcp:80")
+            refused = ""
+        except RuntimeError as error:
+            refused = str(error)
+        require("nat.open[1]: port 80 is not in the port set of this line" in refused, f"not refused: {refused}")
+        lab.words = (f"open=udp:{port}",)
+        lab.move_to("v6plus")
+        lab.daemon.wait_status(rf"nat\.open\[0\]: port {port} is not in the port set")
+        require("opened by nat.open" not in "".join(table(lab)), "it is opened all the same")
+    finally:
+        lab.words = ()
+        lab.move_to("ocn")
+
+
 TESTS = [reload_keeps_flows, changed_forward_keeps_flows, udp_follows_its_forward, udp_ends_with_its_service,
          changed_filtering_keeps_flows, self_repair_keeps_flows, flushed_ruleset_keeps_what_was_learnt,
          killed_daemon_keeps_flows, restarted_daemon_prolongs_what_lives,
          changed_address_drops_exactly_its_flows,
          changed_ports_drop_exactly_their_flows, use_is_visible, refused_flows_are_counted,
-         use_on_signal, scarce_ports_are_warned_of, forward_with_a_port_of_its_own]
+         use_on_signal, scarce_ports_are_warned_of, forward_with_a_port_of_its_own,
+         opened_port_outside_the_set]
 
 
 def main():

@@ -250,6 +250,19 @@ def reload_moves_no_connection(lines):
 
 
 @with_lines
+def udp_ends_with_its_forward(lines):
+    """A peer of a forward of PPPoE that keeps sending."""
+    lines.ppp_up()
+    lines.start()
+    console = lines.service(lines.lan, CONSOLE, 30000, UDP)
+    for text in (config(), config(more="failover = false;")):
+        lines.reload(text)
+        need(lines.ask("ppp", (lines.ppp_address, 30000), console, 7702), "no answer")
+    lines.reload(config(forwards=""))
+    need(not lines.ask("ppp", (lines.ppp_address, 30000), console, 7702), "the forward is gone, and the host is reached")
+
+
+@with_lines
 def connections_of_before_stay(lines):
     """PPPoE is configured while MAP-E has been in use; MAP-E goes down: what is open neither moves nor leaks."""
     maped = lines.box.start(config().split("pppoe =")[0])

@@ -417,11 +417,20 @@ static struct port_range spare_run(const struct nat_plan *plan)
 	return run;
 }
 
+/* A service of the router may begin by its own port. */
+static struct nft_rule *not_ours(struct nft_chain *chain, const struct nat_plan *plan)
+{
+	struct nft_rule *rule = nft_add_rule(chain, "not a port of the router's services");
+
+	load_saddr(rule, 0);
+	cmp_address(rule, NFT_CMP_NEQ, 0, plan->address.addr);
+	return rule;
+}
+
 /* udp sport 40000 snat to 192.0.2.1:40001-65535 */
-static void move_from(struct nft_chain *chain, const struct nat_plan *plan,
+static void move_from(struct nft_rule *rule, const struct nat_plan *plan,
 		      struct port_range reserved, struct port_range spare)
 {
-	struct nft_rule *rule = nft_add_rule(chain, "not a forwarded or opened port");
 	uint16_t from = htons(reserved.first), to = htons(reserved.last);
 	uint16_t first = htons(spare.first), last = htons(spare.last);
 
@@ -460,9 +469,10 @@ static void describe_whole_snat(struct nft_table *table, const struct nat_plan *
 	if (plan->host_limit)
 		chain = limit_whole(table, chain, plan);
 	for (size_t i = 0; i < plan->forward_count; i++)
-		move_from(chain, plan, plan->forwards[i].ports, spare);
+		move_from(nft_add_rule(chain, "not a forwarded port"), plan,
+			  plan->forwards[i].ports, spare);
 	for (size_t i = 0; i < plan->open_count; i++)
-		move_from(chain, plan, plan->open[i].ports, spare);
+		move_from(not_ours(chain, plan), plan, plan->open[i].ports, spare);
 	rule = nft_add_rule(chain, NULL);
 	nft_immediate(rule, &plan->address.addr, 4, OWN_ADDR);
 	nft_snat(rule, OWN_ADDR, NFT_NO_DATA, NFT_NO_DATA, false);

@@ -251,6 +251,13 @@ def whole_address_with_reserved_ports(lab):
             require(out and 1024 <= out[0].sport < 10000 and out[0].sport not in (port, port + 1), f"{own}: {out}")
         got = lab.back(udp(SERVER, 53, A, port))
         require(got and (got[0].destination, got[0].dport) == (OTHER, 80), f"not forwarded: {got}")
+    lab.fresh("open=udp:40000", shape="0/0/0")
+    lab.inside("python3", "-c", "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); "
+               f"s.bind(('{A}', 40000)); s.sendto(b'x', ('{SERVER}', 53))")
+    out, end = [], time.monotonic() + 5
+    while not out and time.monotonic() < end:
+        out = lab.wan.get()
+    require(out and out[0].sport == 40000, f"the router's service is moved from its port: {out}")
 
 
 def whole_address_host_limit(lab):

@@ -210,6 +210,20 @@ static int watch_files(struct manager *m)
 	return confwatch_open(m->event, m->config_file, directories, on_saved, m, &m->confwatch);
 }
 
+/* A callback that fails would only be called no more, and the daemon deaf: the loop ends instead.
+ */
+static int end_on_failure(struct manager *m)
+{
+	sd_event_source *const sources[] = {m->events, m->nft_events, m->look, m->alarm, m->tick};
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(sources) && r >= 0; i++)
+		r = sd_event_source_set_exit_on_failure(sources[i], true);
+	for (size_t i = 0; i < ARRAY_SIZE(m->signals) && m->signals[i] && r >= 0; i++)
+		r = sd_event_source_set_exit_on_failure(m->signals[i], true);
+	return r;
+}
+
 static int start(struct manager *m, struct fault *reterr)
 {
 	int r;
@@ -239,6 +253,9 @@ static int start(struct manager *m, struct fault *reterr)
 			    on_nft_event, m);
 	if (r < 0)
 		return fault_errno(reterr, r, "listen to nftables");
+	r = end_on_failure(m);
+	if (r < 0)
+		return fault_errno(reterr, r, "listen to events");
 	r = watch_files(m);
 	if (r < 0)
 		log_say(m->log, LOG_WARNING, NULL,
@@ -295,7 +312,9 @@ static int take_down(struct manager *m)
 	return r < 0 ? r : 0;
 }
 
-static int finish(struct manager *m)
+/* failed: negative errno that ended the loop. Who watches over us starts us again then, or runs
+ * maped --remove. */
+static int finish(struct manager *m, int failed)
 {
 	enum job job;
 	int r;
@@ -303,6 +322,11 @@ static int finish(struct manager *m)
 	status_stopping(&m->status);
 	job = job_of_own_unit(0);
 	m->began_usec = machine_usec(CLOCK_MONOTONIC);
+	if (failed < 0 && job != JOB_STOP && getenv("NOTIFY_SOCKET")) {
+		manager_enter(m, STATE_STOPPING, "failed: everything stays for the next process",
+			      0);
+		return 0;
+	}
 	if (job == JOB_RESTART) {
 		manager_enter(m, STATE_STOPPING, "restart: everything stays for the next process",
 			      0);
@@ -327,7 +351,7 @@ int manager_run(struct manager *m)
 	r = sd_event_loop(m->event);
 	if (r < 0)
 		log_say(m->log, LOG_CRIT, NULL, "event loop: %s", strerror(-r));
-	finished = finish(m);
+	finished = finish(m, r);
 	(void)runtime_remove(METRICS_FILE);
 	return r < 0 ? r : finished;
 }

@@ -16,7 +16,7 @@ void manager_free(struct manager *manager); /* leaves the kernel as it is */
 DEFINE_CLEANUP(struct manager *, manager_free);
 
 /* Runs until it is told to end; then removes everything unless the service is being restarted.
- * 0, or the negative errno that ended it. */
+ * 0, or the negative errno that ended it; under systemd everything stays then, for the next one. */
 int manager_run(struct manager *manager);
 
 /* Takes away what a killed daemon left behind. Under systemd (ExecStopPost=) only when no restart

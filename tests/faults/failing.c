@@ -5,6 +5,7 @@
  *   FAIL_ALLOC=N        the N-th allocation (from 1) returns NULL
  *   FAIL_NETLINK=N:E    the N-th netlink request is not sent; its caller sees errno E
  *                       (those of libconfig do not count: it uses what it gets unseen, and dies)
+ *   FAIL_EVENTS=N:E     the N-th reading of events of the kernel fails with errno E
  *   FAIL_COUNT=FILE     how many of both there were so far, and how many netlink messages that
  *                       change something: three uint64_t, mapped and kept up to date
  */
@@ -38,8 +39,8 @@ void *__libc_realloc(void *old, size_t size);
 static struct counts {
 	_Atomic uint64_t allocations, requests, changes;
 } own_counts, *counts = &own_counts;
-static uint64_t fail_allocation, fail_request;
-static int fail_errno;
+static uint64_t fail_allocation, fail_request, fail_reading, readings;
+static int fail_errno, fail_reading_errno;
 
 /* Tells where it was, for addr2line(1). */
 static void on_crash(int number)
@@ -51,15 +52,25 @@ static void on_crash(int number)
 	raise(number);
 }
 
+/* NUMBER:ERRNO */
+static void read_order(const char *order, uint64_t *number, int *code)
+{
+	char *end;
+
+	if (!order)
+		return;
+	*number = strtoull(order, &end, 10);
+	*code = *end == ':' ? atoi(end + 1) : EPERM;
+}
+
 __attribute__((constructor)) static void begin(void)
 {
-	const char *allocation = getenv("FAIL_ALLOC"), *request = getenv("FAIL_NETLINK");
+	const char *allocation = getenv("FAIL_ALLOC");
 	const char *file = getenv("FAIL_COUNT");
 	int fd = file ? open(file, O_RDWR | O_CLOEXEC) : -1;
 	void *map = fd >= 0 ? mmap(NULL, sizeof(*counts), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
 			    : MAP_FAILED;
 	void *frame;
-	char *end;
 
 	(void)backtrace(&frame, 1); /* loads what it needs */
 	signal(SIGSEGV, on_crash);
@@ -71,10 +82,8 @@ __attribute__((constructor)) static void begin(void)
 	counts->allocations = counts->requests = counts->changes = 0;
 	if (allocation)
 		fail_allocation = strtoull(allocation, NULL, 10);
-	if (request) {
-		fail_request = strtoull(request, &end, 10);
-		fail_errno = *end == ':' ? atoi(end + 1) : EPERM;
-	}
+	read_order(getenv("FAIL_NETLINK"), &fail_request, &fail_errno);
+	read_order(getenv("FAIL_EVENTS"), &fail_reading, &fail_reading_errno);
 }
 
 static int is_libconfig(const void *caller)
@@ -191,4 +200,13 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 	if (request_fails(fd, message->msg_iov[0].iov_base, message->msg_iov[0].iov_len))
 		return -1;
 	return syscall(SYS_sendmsg, fd, message, flags);
+}
+
+int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags, struct timespec *wait)
+{
+	if (++readings == fail_reading) {
+		errno = fail_reading_errno;
+		return -1;
+	}
+	return (int)syscall(SYS_recvmmsg, fd, messages, count, flags, wait);
 }

@@ -185,3 +185,22 @@ def every_allocation_fails_once(box):
         runs += numbers if options.long else chance.sample(numbers, min(len(numbers), 12))
     results = stories(box, [{"FAIL_ALLOC": str(number)} for number in runs])
     report("an allocation of %d fails" % total, results, len(runs))
+
+
+@scenario
+def reading_of_events_fails_once(box):
+    """It ends, for systemd to start it again, and is not deaf from then on; what stands stays."""
+    failing = Failing(box)
+    box.router.netlink.put_address(box.index("wan0"), OCN[0] + "::1", 64)
+    maped = box.start(environment={"LD_PRELOAD": failing.library, "FAIL_EVENTS": "3:%d" % errno.ENOMEM})
+    need(box.wait_ours(box.expected(*OCN[1]), 10) is not None, "not up: %s", maped.log())
+    for number in range(8):
+        box.router.netlink.put_address(box.index("wan0"), "2a00:1:2:%d::1" % number, 64)
+        time.sleep(0.1)
+    code = maped.process.poll()
+    need(code == 1, "exit status %s; %s", code, maped.log())
+    need("read netlink events" in maped.log(), "not said: %s", maped.log())
+    need(box.ours() == box.expected(*OCN[1]), "what stands is %s", box.ours())
+    maped.notify.close()
+    need(box.start().ready(), "not started again")
+    need(box.ours() == box.expected(*OCN[1]), "taken over: %s", box.ours())

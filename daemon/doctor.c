@@ -36,6 +36,13 @@ static void find(struct findings *out, enum severity severity, const char *name,
 	va_end(ap);
 }
 
+/* Before and after, routes and settings are as others want them: nothing is wrong with that. */
+static bool map_is_up(const struct doctor_facts *facts)
+{
+	return facts->decision.state == STATE_UP && facts->tunnel_found &&
+	       facts->daemon != PRESENCE_NO;
+}
+
 /* ---- kernel ------------------------------------------------------------------------------ */
 
 /* 6.12.67 to 6.12.70 decapsulate wrongly in ip6_tunnel. */
@@ -63,7 +70,7 @@ static void judge_kernel(const struct doctor_facts *facts, struct findings *out)
 		     "kernel %s is known to drop what comes out of IPv6 tunnels (6.12.67 to "
 		     "6.12.70): install another one",
 		     facts->kernel);
-	if (!facts->forwarding && facts->tunnel_found)
+	if (!facts->forwarding && map_is_up(facts))
 		find(out, SEVERITY_PROBLEM, "forwarding-off", "sysctl -w net.ipv4.ip_forward=1",
 		     "IPv4 forwarding is off although the tunnel stands: something switched it "
 		     "off");
@@ -219,7 +226,8 @@ static void judge_routes(const struct doctor_facts *facts, struct findings *out)
 {
 	char route[FOREIGN_ROUTE_TEXT_MAX], command[FOREIGN_ROUTE_TEXT_MAX + 16];
 
-	if (facts->snapshot.foreign_count == 0 || !facts->settings->map.default_route)
+	if (facts->snapshot.foreign_count == 0 || !facts->settings->map.default_route ||
+	    !map_is_up(facts))
 		return;
 	foreign_route_format(&facts->snapshot.foreign[0], route);
 	snprintf(command, sizeof(command), "ip route del %s", route);

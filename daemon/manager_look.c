@@ -200,7 +200,15 @@ static int apply(struct manager *m, struct plan *plan, struct fault *reterr)
 
 /* ---- telling ----------------------------------------------------------------------------- */
 
-static void warn(struct manager *m, const struct snapshot *snapshot, struct text *complaints)
+static bool foreign_route_wins(const struct manager *m, const struct snapshot *snapshot,
+			       const struct decision *decision)
+{
+	return decision->state == STATE_UP && snapshot->foreign_count > 0 &&
+	       m->setup->settings.map.default_route;
+}
+
+static void warn(struct manager *m, const struct snapshot *snapshot,
+		 const struct decision *decision, struct text *complaints)
 {
 	char foreign[FOREIGN_ROUTE_TEXT_MAX];
 	char old[sizeof(m->report.warning)];
@@ -214,7 +222,7 @@ static void warn(struct manager *m, const struct snapshot *snapshot, struct text
 		snprintf(m->report.warning, sizeof(m->report.warning),
 			 "another program keeps altering what maped set up; repairing every %.0f s",
 			 (double)pace_pause(&m->pace) / 1e6);
-	} else if (snapshot->foreign_count > 0 && m->setup->settings.map.default_route) {
+	} else if (foreign_route_wins(m, snapshot, decision)) {
 		id = MESSAGE_FOREIGN_ROUTE;
 		snprintf(m->report.warning, sizeof(m->report.warning),
 			 "MAP-E is not used for IPv4: another route wins, %s",
@@ -288,7 +296,7 @@ static int look(struct manager *m, bool without_map, struct fault *reterr)
 		return changes;
 	}
 	backoff_reset(&m->backoff);
-	warn(m, &snapshot, &complaints);
+	warn(m, &snapshot, &decision, &complaints);
 	report_decision(m, &snapshot, &decision);
 	return changes;
 }

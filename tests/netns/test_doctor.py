@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import signal
 import socket
 import struct
 import subprocess
@@ -121,18 +122,17 @@ def colours_on_terminals_that_want_them(box):
 @scenario.scenario
 def not_running(box):
     start(box).end()
-    need("systemctl enable --now maped\n" in finds(box, "daemon-not-running", "forwarding-off").commands, "no command")
+    need("systemctl enable --now maped\n" in finds(box, "daemon-not-running").commands, "no command")
 
 
 @scenario.scenario
-def forwarding_and_strict_filter(box):
+def strict_filter(box):
     maped = start(box)
     maped.end()
     box.router.set("ipv4/conf/tun0/rp_filter", 1)
-    answer = finds(box, "daemon-not-running", "forwarding-off", "rp-filter-strict")
+    answer = finds(box, "daemon-not-running", "rp-filter-strict")
     need("sysctl -w net.ipv4.conf.tun0.rp_filter=2\n" in answer.commands, "commands: %s", answer.commands)
-    for name in ("net.ipv4.ip_forward=1", "net.ipv4.conf.tun0.rp_filter=2"):
-        box.router.run("sysctl", "-q", "-w", name)
+    box.router.run("sysctl", "-q", "-w", "net.ipv4.conf.tun0.rp_filter=2")
     finds(box, "daemon-not-running")
 
 
@@ -152,7 +152,7 @@ def strict_filter_everywhere(box):
 @scenario.scenario
 def wan_missing(box):
     start(box, 'wan = { interface = "eth77"; };\n' + EXISTING % "", line=None)
-    need("eth77" in finds(box, "wan-missing", "forwarding-off").text, "interface not named")
+    need("eth77" in finds(box, "wan-missing").text, "interface not named")
 
 
 @scenario.scenario
@@ -167,7 +167,7 @@ def wan_without_link(box):
 def no_prefix(box):
     box.router.set("ipv6/conf/wan0/accept_ra", 2)
     start(box, line=None)
-    need("tcpdump -ni wan0" in finds(box, "wan-no-prefix", "forwarding-off").commands, "no command")
+    need("tcpdump -ni wan0" in finds(box, "wan-no-prefix").commands, "no command")
 
 
 @scenario.scenario
@@ -177,7 +177,7 @@ def announcements_ignored(box):
     start(box, line=None)
     box.line.announce((OCN[0], 1800, 3600))
     time.sleep(0.3)
-    answer = finds(box, "wan-ignores-ra", "forwarding-off")
+    answer = finds(box, "wan-ignores-ra")
     need("sysctl -w net.ipv6.conf.wan0.accept_ra=2\n" in answer.commands, answer.commands)
     box.router.run("sysctl", "-q", "-w", "net.ipv6.conf.wan0.accept_ra=2")
     box.line.announce((OCN[0], 1800, 3600))
@@ -189,7 +189,7 @@ def announcements_ignored(box):
 def ipv6_switched_off(box):
     box.router.set("ipv6/conf/wan0/disable_ipv6", 1)
     start(box, line=None)
-    answer = finds(box, "wan-no-ipv6", "forwarding-off")
+    answer = finds(box, "wan-no-ipv6")
     need("sysctl -w net.ipv6.conf.wan0.disable_ipv6=0\n" in answer.commands, answer.commands)
     box.router.run("sysctl", "-q", "-w", "net.ipv6.conf.wan0.disable_ipv6=0")
     put(box, OCN[0])
@@ -199,7 +199,7 @@ def ipv6_switched_off(box):
 
 def prefix(box, address, name, says):
     start(box, line=(address,))
-    answer = finds(box, name, "forwarding-off")
+    answer = finds(box, name)
     need(says in " ".join(answer.text.split()), "does not say %s: %s", says, answer.text)
 
 
@@ -221,7 +221,7 @@ def prefix_of_ocn_without_mape(box):
 @scenario.scenario
 def prefix_of_another_provider(box):
     start(box, WAN + EXISTING % 'provider = "v6plus";')
-    need("ocn" in finds(box, "prefix-other-provider", "forwarding-off").text, "provider not named")
+    need("ocn" in finds(box, "prefix-other-provider").text, "provider not named")
 
 
 @scenario.scenario
@@ -273,6 +273,20 @@ def foreign_default_route(box):
     start(box)
     box.router.run("ip", "route", "add", "default", "dev", "lan0", "metric", "7")
     mends(box, finds(box, "foreign-default-route"))
+
+
+@scenario.scenario
+def foreign_default_route_before_it_is_up(box):
+    """The only way out is no foreign one."""
+    maped = start(box, line=None)
+    box.router.run("ip", "route", "add", "default", "dev", "lan0", "metric", "7")
+    finds(box, "wan-no-prefix")
+    mark = maped.notify.mark()
+    maped.send(signal.SIGHUP)
+    need(maped.notify.wait("^READY=1", mark), "no READY")
+    need("another route" not in maped.notify.status(), "STATUS is %s", maped.notify.status())
+    put(box, OCN[0])
+    need(maped.notify.wait("^STATUS=up.*another route wins"), "STATUS is %s", maped.notify.status())
 
 
 @scenario.scenario

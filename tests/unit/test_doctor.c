@@ -482,6 +482,25 @@ static void test_harmless_neighbours_are_left_alone(void **state)
 	assert_int_equal(findings.count, 0);
 }
 
+/* Where MAP-E is not up, the only default route is not to be deleted, and nobody has switched on
+ * what is off. */
+static void test_others_are_not_blamed_before_it_is_up(void **state)
+{
+	static void (*const reasons[])(struct doctor_facts *) = {no_prefix, no_link, not_running,
+								 no_tunnel};
+	struct doctor_facts facts;
+	struct findings findings;
+
+	for (size_t i = 0; i < ARRAY_SIZE(reasons); i++) {
+		healthy(&facts);
+		reasons[i](&facts);
+		foreign_route(&facts);
+		no_forwarding(&facts);
+		doctor_judge(&facts, &findings);
+		assert_int_equal(findings.count, 1);
+	}
+}
+
 static void test_problems_come_first(void **state)
 {
 	_cleanup_text_ struct text text = TEXT_INIT;
@@ -505,6 +524,7 @@ int main(void)
 		cmocka_unit_test(test_colours),
 		cmocka_unit_test(test_long_commands_are_continued),
 		cmocka_unit_test(test_harmless_neighbours_are_left_alone),
+		cmocka_unit_test(test_others_are_not_blamed_before_it_is_up),
 		cmocka_unit_test(test_problems_come_first),
 	};
 

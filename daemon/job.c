@@ -15,7 +15,7 @@
 #define SYSTEMD_UNIT    "org.freedesktop.systemd1.Unit"
 #define SYSTEMD_JOB     "org.freedesktop.systemd1.Job"
 #define JOB_ANSWER_USEC ((uint64_t)2000000)
-#define JOB_PAUSE_USEC  20000
+#define JOB_QUESTIONS   10 /* in the time that the caller has patience */
 
 DEFINE_CLEANUP(sd_bus *, sd_bus_flush_close_unref);
 
@@ -83,6 +83,6 @@ enum job job_of_own_unit(uint64_t patience_usec)
 		if (job == JOB_STOP || job == JOB_RESTART ||
 		    machine_usec(CLOCK_MONOTONIC) - began >= patience_usec)
 			return job;
-		usleep(JOB_PAUSE_USEC);
+		usleep((useconds_t)(patience_usec / JOB_QUESTIONS));
 	}
 }

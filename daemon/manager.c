@@ -22,6 +22,8 @@
 #define TICK_USEC ((uint64_t)15000000)
 /* between a crash and the next start */
 #define RESTART_USEC ((uint64_t)200000)
+/* the same while another daemon runs; less than TimeoutStopSec= */
+#define RESTART_BUSY_USEC ((uint64_t)10000000)
 
 /* ---- events ------------------------------------------------------------------------------ */
 
@@ -210,6 +212,30 @@ static int watch_files(struct manager *m)
 	return confwatch_open(m->event, m->config_file, directories, on_saved, m, &m->confwatch);
 }
 
+/* A second daemon would take the socket away from the first one, and at its end the network. */
+static int say_served(pid_t pid, struct fault *reterr)
+{
+	if (pid > 0)
+		return fault_set(reterr, -EADDRINUSE, "maped runs already (process %d)", (int)pid);
+	return fault_set(reterr, -EADDRINUSE, "maped runs already");
+}
+
+/* The first thing that others see of us. */
+static int serve(struct manager *m, struct fault *reterr)
+{
+	pid_t other = 0;
+	int r = query_open(m->event, manager_on_query, m, &m->query);
+
+	if (r == -EADDRINUSE) {
+		(void)query_served(&other);
+		return say_served(other, reterr);
+	}
+	if (r < 0)
+		log_say(m->log, LOG_WARNING, NULL, "maped --status will not answer: %s",
+			strerror(-r));
+	return 0;
+}
+
 /* A callback that fails would only be called no more, and the daemon deaf: the loop ends instead.
  */
 static int end_on_failure(struct manager *m)
@@ -240,6 +266,9 @@ static int start(struct manager *m, struct fault *reterr)
 	r = runtime_prepare();
 	if (r < 0)
 		return fault_errno(reterr, r, "make %s", runtime_directory());
+	r = serve(m, reterr);
+	if (r < 0)
+		return r;
 	r = firewall_open(m->event, manager_on_firewall, m, &m->firewall);
 	if (r < 0)
 		return fault_errno(reterr, r, "make a timer");
@@ -260,10 +289,6 @@ static int start(struct manager *m, struct fault *reterr)
 	if (r < 0)
 		log_say(m->log, LOG_WARNING, NULL,
 			"%s is not watched (%s): use reload after a change", m->config_file,
-			strerror(-r));
-	r = query_open(m->event, manager_on_query, m, &m->query);
-	if (r < 0)
-		log_say(m->log, LOG_WARNING, NULL, "maped --status will not answer: %s",
 			strerror(-r));
 	return 0;
 }
@@ -388,7 +413,7 @@ void manager_free(struct manager *m)
 /* After a crash systemd starts us again, and the next process takes over what stands. The pause
  * before that (RestartSec=0) is spent here, where a `systemctl stop` is still heard: in a pause of
  * systemd's own it would end the service without asking us to take anything away. */
-static bool restart_follows(void)
+static bool restart_follows(bool busy)
 {
 	const char *result = getenv("SERVICE_RESULT");
 
@@ -396,20 +421,27 @@ static bool restart_follows(void)
 		return false;
 	if (strcmp(result, "success") == 0)
 		return job_of_own_unit(0) == JOB_RESTART;
-	return job_of_own_unit(RESTART_USEC) != JOB_STOP;
+	return job_of_own_unit(busy ? RESTART_BUSY_USEC : RESTART_USEC) != JOB_STOP;
 }
 
 int manager_remove(void)
 {
 	_cleanup_(manager_free_p) struct manager *m = NULL;
 	struct fault fault = {0};
+	pid_t other = 0;
+	bool busy = query_served(&other) > 0;
 
-	if (restart_follows())
+	if (restart_follows(busy))
 		return EXIT_SUCCESS;
-	firewall_withdraw();
 	m = calloc(1, sizeof(*m));
 	if (!m || log_open(&m->log) < 0)
 		return EXIT_FAILURE;
+	if (busy) {
+		(void)say_served(other, &fault);
+		log_say(m->log, LOG_ERR, NULL, "%s: nothing is taken away", fault.text);
+		return EXIT_FAILURE;
+	}
+	firewall_withdraw();
 	if (open_kernel(m, &fault) < 0) {
 		log_say(m->log, LOG_ERR, NULL, "%s", fault.text);
 		return EXIT_FAILURE;

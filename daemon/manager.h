@@ -20,5 +20,5 @@ DEFINE_CLEANUP(struct manager *, manager_free);
 int manager_run(struct manager *manager);
 
 /* Takes away what a killed daemon left behind. Under systemd (ExecStopPost=) only when no restart
- * follows. Returns the exit status. */
+ * follows. A daemon that runs keeps what it has. Returns the exit status. */
 int manager_remove(void);

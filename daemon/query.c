@@ -128,10 +128,35 @@ static int on_connect(sd_event_source *source, int listener, uint32_t events, vo
 	return 0;
 }
 
+/* A listener that nobody holds refuses; one whose line of callers is full, or that hangs, does not.
+ */
+int query_served(pid_t *ret_pid)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un address;
+	struct ucred peer = {0};
+	socklen_t size = sizeof(peer);
+	int r = socket_address(&address);
+
+	if (fd < 0 || r < 0)
+		return fd < 0 ? -errno : r;
+	*ret_pid = 0;
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+		if (errno == ENOENT || errno == ECONNREFUSED)
+			return 0;
+		return errno == EAGAIN ? 1 : -errno;
+	}
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0)
+		*ret_pid = peer.pid;
+	return 1;
+}
+
 int query_open(sd_event *event, query_answer answer, void *userdata, struct query **ret)
 {
 	_cleanup_(query_close_p) struct query *query = calloc(1, sizeof(*query));
+	_cleanup_close_ int fd = -1;
 	struct sockaddr_un address;
+	pid_t other;
 	int r;
 
 	if (!query)
@@ -140,13 +165,17 @@ int query_open(sd_event *event, query_answer answer, void *userdata, struct quer
 	r = socket_address(&address);
 	if (r < 0)
 		return r;
-	query->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (query->fd < 0)
+	if (query_served(&other) > 0)
+		return -EADDRINUSE;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
 		return -errno;
-	/* What a killed daemon left is not in use: nobody else may write in this directory. */
+	/* What a killed daemon left: nobody else may write in this directory. */
 	unlink(address.sun_path);
-	if (bind(query->fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    chmod(address.sun_path, 0666) < 0 || listen(query->fd, 8) < 0)
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return -errno;
+	query->fd = TAKE_FD(fd);
+	if (chmod(address.sun_path, 0666) < 0 || listen(query->fd, 8) < 0)
 		return -errno;
 	r = sd_event_add_io(event, &query->source, query->fd, EPOLLIN, on_connect, query);
 	if (r < 0)

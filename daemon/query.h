@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <sys/types.h>
 #include <systemd/sd-event.h>
 
 #include "lib/base/macro.h"
@@ -20,6 +21,11 @@ struct query;
  * concerns hosts of the LAN. */
 typedef void (*query_answer)(void *userdata, bool trusted, struct text *plain, struct text *json);
 
+/* Whether a daemon serves the socket already: 1, 0, or negative errno when it cannot be found out.
+ * ret_pid: its process, 0 = not known. */
+int query_served(pid_t *ret_pid);
+
+/* -EADDRINUSE: another one serves the socket. What a killed one left is taken away. */
 int query_open(sd_event *event, query_answer answer, void *userdata, struct query **ret);
 void query_close(struct query *query);
 DEFINE_CLEANUP(struct query *, query_close);

@@ -472,6 +472,27 @@ def remove_leaves_a_restart_alone(box):
     same(boxes.differences(boxes.outliving(picture), box.picture()), "held: None -> ", "changed")
 
 
+@scenario.scenario
+def second_one_is_refused(box):
+    """It says so and changes nothing, and neither does --remove."""
+    put(box, OCN[0])
+    maped = box.start()
+    maped.ready()
+    up(box)
+    picture = box.picture()
+    told = "maped runs already (process %d)" % maped.pid
+    with box.router.inside():
+        done = subprocess.run([box.program, "--config", maped.config], env={**maped.environment, "NOTIFY_SOCKET": ""},
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=10)
+    same((done.returncode, done.stdout), (1, told + "\n"), "the second one")
+    done = maped.remove()
+    same((done.returncode, done.stdout), (1, told + ": nothing is taken away\n"), "maped --remove")
+    same(boxes.differences(picture, box.picture()), "", "changed")
+    same(maped.json()["state"], "up", "state")
+    same(maped.end(), 0, "exit status")
+    same(box.ours(), box.NOTHING, "at the end")
+
+
 # ---- questions ----
 
 

@@ -196,25 +196,44 @@ static void show_plain(const char *plain, bool watch)
 	fputs(text_get(shown), stdout);
 }
 
+static const char *explain_silence(int r)
+{
+	switch (r) {
+	case -ENOENT:
+	case -ECONNREFUSED:
+		return "the daemon is not running (systemctl status maped)";
+	case -EPROTO:
+		return "the daemon's answer is cut: ask again";
+	default:
+		return strerror(-r);
+	}
+}
+
+/* While it is watched, what is missing is shown where the status was. */
+static void show_silence(const struct options *options, int r)
+{
+	char sentence[128];
+
+	snprintf(sentence, sizeof(sentence), "maped: %s\n", explain_silence(r));
+	if (options->watch && !options->json && isatty(STDOUT_FILENO))
+		show_plain(sentence, true);
+	else
+		fputs(sentence, stderr);
+}
+
 static int show_status(const struct options *options)
 {
 	_cleanup_text_ struct text plain = TEXT_INIT, json = TEXT_INIT;
 	int r = query_ask(&plain, &json);
 
-	if (r == -ENOENT || r == -ECONNREFUSED) {
-		fprintf(stderr, "maped: the daemon is not running (systemctl status maped)\n");
-		return r;
-	}
-	if (r < 0) {
-		fprintf(stderr, "maped: no answer from the daemon: %s\n", strerror(-r));
-		return r;
-	}
-	if (options->json)
+	if (r < 0)
+		show_silence(options, r);
+	else if (options->json)
 		fputs(text_get(&json), stdout);
 	else
 		show_plain(text_get(&plain), options->watch);
 	fflush(stdout);
-	return 0;
+	return r;
 }
 
 int command_status(const struct options *options)
@@ -223,7 +242,8 @@ int command_status(const struct options *options)
 
 	if (options->watch && !options->json && isatty(STDOUT_FILENO))
 		printf("\033[2J"); /* all away */
-	while ((r = show_status(options)) == 0 && options->watch)
+	/* a daemon that is restarted comes back */
+	while ((r = show_status(options), options->watch) && !ferror(stdout))
 		sleep(1);
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

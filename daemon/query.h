@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The status socket in the runtime directory. Whoever connects is sent the answer, a text for
- * people, a NUL, a JSON text, and the end; nothing is read, so nothing can be asked or changed. A
- * user who does not read his answers gets the end alone.
+ * people, a NUL, a JSON text, a NUL, and the end; nothing is read, so nothing can be asked or
+ * changed. A user who does not read his answers gets the end alone. Without its last NUL an answer
+ * is cut.
  */
 #pragma once
 
@@ -30,5 +31,6 @@ int query_open(sd_event *event, query_answer answer, void *userdata, struct quer
 void query_close(struct query *query);
 DEFINE_CLEANUP(struct query *, query_close);
 
-/* The asking side: 0, -ENOENT or -ECONNREFUSED when no daemon runs, other negative errno. */
+/* The asking side: 0, -ENOENT or -ECONNREFUSED when no daemon runs, -EPROTO when the answer is cut,
+ * other negative errno. */
 int query_ask(struct text *ret_plain, struct text *ret_json);

@@ -523,7 +523,9 @@ def ask_as_nobody(maped):
         data += part
     os.close(receive)
     os.waitpid(child, 0)
-    return data.decode().split("\0")
+    plain, text, end = data.decode().split("\0")
+    same(end, "", "behind the last NUL")
+    return plain, text
 
 
 @scenario.scenario
@@ -549,6 +551,36 @@ def status_for_people_and_programs(box):
     done = maped.ask()
     need(done.returncode != 0 and "not running" in done.stdout, "without a daemon: %s", done.stdout)
     need(not os.path.exists(metrics), "old numbers stay behind")
+
+
+@scenario.scenario
+def status_that_is_long(box):
+    """It arrives whole although no socket buffer holds it; one that is cut is no answer."""
+    ports = [16 * (64 * block + 41) + port for block in range(1, 64) for port in range(16)]
+    forwards = ", ".join('{ protocol = "%s"; port = %d; to = "192.168.1.10:%d"; comment = "a name as long as it may be %s %d"; }' % (
+        protocol, port, port, "x" * 10, port) for port in ports for protocol in ("tcp", "udp"))
+    put(box, OCN[0])
+    maped = box.start(boxes.CONFIG + "forward = ( %s );\n" % forwards)
+    maped.ready(60)
+    up(box)
+    answer = maped.ask("--json").stdout
+    scenario.note("%d octets" % len(answer))
+    same(len(json.loads(answer)["forwards"]), len(ports) * 2, "forwards")
+    with socket.socket(socket.AF_UNIX) as slow:
+        slow.connect(os.path.join(maped.runtime, "status"))
+        time.sleep(0.3)
+        data = b""
+        while part := slow.recv(65536):
+            data += part
+        same((data.count(b"\0"), data[-1:]), (2, b"\0"), "a slow reader's answer")
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.connect(os.path.join(maped.runtime, "status"))
+        same(maped.json()["state"], "up", "while another one does not read")
+        time.sleep(11)
+        data = b""
+        while part := silent.recv(65536):
+            data += part
+        need(data[-1:] != b"\0", "the end came after all")
 
 
 def metric_told(path, name):
@@ -590,6 +622,33 @@ def status_on_a_terminal(box):
     for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
         second = watched(maped, 24, **environment)[1]
         same(set(re.findall("\033\\[[0-9;]*[A-Za-z]", second)), {"\033[H", "\033[K"}, "escapes with %s" % environment)
+
+
+@scenario.scenario
+def status_watched_over_a_restart(box):
+    maped = box.start()
+    maped.ready()
+    watcher = subprocess.Popen((box.program, "--status", "--watch"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               env=maped.environment)
+    shown = ""
+
+    def wait(pattern):
+        nonlocal shown
+        end = time.monotonic() + 10
+        while not re.search(pattern, shown) and time.monotonic() < end:
+            if select.select((watcher.stdout,), (), (), 1)[0]:
+                shown += os.read(watcher.stdout.fileno(), 65536).decode()
+        need(re.search(pattern, shown), "%s is not in %s", pattern, shown)
+        shown = ""
+    try:
+        wait("state: waiting")
+        maped.end()
+        wait("the daemon is not running")
+        box.start().ready()
+        wait("state: waiting")
+    finally:
+        watcher.kill()
+        watcher.wait()
 
 
 @scenario.scenario

@@ -106,7 +106,7 @@ def answer(asker):
             if not piece:
                 break
             text += piece
-    plain, _, data = text.partition(b"\0")
+    plain, _, data = text.removesuffix(b"\0").partition(b"\0")
     return plain.decode(), json.loads(data) if data else None
 
 
@@ -170,6 +170,37 @@ def answers_are_not_read(box):
     same(state_for(maped), "up", "the user is told when the answers are gone")
     same(state_for(maped), "up", "and once more")
     need(descriptors(maped) <= before[0] + 2, "%d descriptors, before %d", descriptors(maped), before[0])
+
+
+@scenario.scenario
+def long_answers_are_not_read(box):
+    """What the sockets do not hold waits in the daemon, for some of many users and for a while."""
+    maped = started(box)
+    maped.replace('wan = { interface = "wan0"; };\nmap = { tunnel = "tun0"; tunnel_mode = "existing"; rules = ( { '
+                  'ipv6_prefix = "2400:4050:48d::/48"; ipv4_prefix = "153.240.18.0/24"; ea_length = 8; psid = 1; '
+                  'psid_length = 1; psid_offset = 15; br = "2001:380:a120::9"; } ); };\n')
+    need(maped.notify.wait("^STATUS=up.* 32767 blocks", timeout=30), "STATUS is %s", maped.notify.status())
+    state_for(maped, 0)
+    before = means(maped)
+
+    def hold():
+        held.extend(connect(maped) for _ in range(HELD_OF_USER))
+        return len(held)
+    held = []
+    strangers = [Stranger(hold, user) for user in range(FIRST_USER, LAST_USER + 1)]
+    try:
+        same([stranger.result() for stranger in strangers], [HELD_OF_USER] * len(strangers), "connected")
+        same(state_for(maped, 0), "up", "root is told")
+        now = means(maped)
+        note("descriptors %d, then %d; kB of its own %d, then %d" % (before[0], now[0], before[1], now[1]))
+        need(now[1] >= before[1] + 1024, "nothing waits in it")
+        need(sanitized() or now[1] <= before[1] + 6 * 1024, "%d kB of its own, before %d kB", now[1], before[1])
+    finally:
+        for stranger in strangers:
+            stranger.go()
+    same(state_for(maped), "up", "a user is told afterwards")
+    need(descriptors(maped) <= before[0] + 2, "%d descriptors, before %d", descriptors(maped), before[0])
+    need(sanitized() or means(maped)[1] <= before[1] + 1024, "%d kB afterwards, before %d kB", means(maped)[1], before[1])
 
 
 @scenario.scenario

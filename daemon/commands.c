@@ -196,29 +196,26 @@ static void show_plain(const char *plain, bool watch)
 	fputs(text_get(shown), stdout);
 }
 
-static const char *explain_silence(int r)
+static void explain_silence(int r, struct text *out)
 {
-	switch (r) {
-	case -ENOENT:
-	case -ECONNREFUSED:
-		return "the daemon is not running (systemctl status maped)";
-	case -EPROTO:
-		return "the daemon's answer is cut: ask again";
-	default:
-		return strerror(-r);
-	}
+	if (r == -ENOENT || r == -ECONNREFUSED)
+		text_add(out, "maped: the daemon is not running (systemctl status maped)\n");
+	else if (r == -EPROTO)
+		text_add(out, "maped: the answer of the daemon is cut: ask again\n");
+	else
+		text_add(out, "maped: no answer from the daemon: %s\n", strerror(-r));
 }
 
 /* While it is watched, what is missing is shown where the status was. */
 static void show_silence(const struct options *options, int r)
 {
-	char sentence[128];
+	_cleanup_text_ struct text why = TEXT_INIT;
 
-	snprintf(sentence, sizeof(sentence), "maped: %s\n", explain_silence(r));
+	explain_silence(r, &why);
 	if (options->watch && !options->json && isatty(STDOUT_FILENO))
-		show_plain(sentence, true);
+		show_plain(text_get(&why), true);
 	else
-		fputs(sentence, stderr);
+		fputs(text_get(&why), stderr);
 }
 
 static int show_status(const struct options *options)

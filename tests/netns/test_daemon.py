@@ -354,6 +354,71 @@ def file_with_mistakes(box):
 
 
 @scenario.scenario
+def file_that_others_could_write(box):
+    """What the message asks for is done, and that is enough."""
+    put(box, OCN[0])
+    maped = box.start()
+    maped.ready()
+    with open(maped.config + ".new", "w") as file:
+        file.write(WAN + METRIC % 78)
+    os.chmod(maped.config + ".new", 0o666)
+    os.rename(maped.config + ".new", maped.config)
+    need(maped.notify.wait("refused: .*chmod go-w"), "STATUS is %s", maped.notify.status())
+    mark = maped.notify.mark()
+    os.chmod(maped.config, 0o644)
+    wait_metric(box, 78)
+    need(maped.notify.wait("^READY=1", mark), "no READY")
+    time.sleep(0.5)
+    same(heard(maped, mark).count("RELOADING"), 1, "read")
+
+
+@scenario.scenario
+def file_behind_a_link(box):
+    """The target is saved, the link is made anew, and the new target is saved."""
+    put(box, OCN[0])
+    maped = box.start()
+    maped.ready()
+    for name in ("one", "two"):
+        os.mkdir(os.path.join(box.directory, name))
+        with open(os.path.join(box.directory, name, "file"), "w") as file:
+            file.write(WAN + METRIC % (80 if name == "one" else 83))
+    os.unlink(maped.config)
+    os.symlink("../one/file", maped.config)
+    wait_metric(box, 80)
+    maped.write(WAN + METRIC % 81)
+    wait_metric(box, 81)
+    with open(os.path.join(box.directory, "one", "next"), "w") as file:
+        file.write(WAN + METRIC % 82)
+    os.rename(os.path.join(box.directory, "one", "next"), os.path.join(box.directory, "one", "file"))
+    wait_metric(box, 82)
+    os.unlink(maped.config)
+    os.symlink(os.path.join(box.directory, "two", "file"), maped.config)
+    wait_metric(box, 83)
+    maped.write(WAN + METRIC % 84)
+    wait_metric(box, 84)
+    maped.end()
+    maped = box.start(None)
+    maped.ready()
+    maped.write(WAN + METRIC % 85)
+    wait_metric(box, 85)
+
+
+@scenario.scenario
+def file_that_is_still_written(box):
+    """Not read before its writer is done."""
+    put(box, OCN[0])
+    maped = box.start()
+    maped.ready()
+    text = WAN + METRIC % 86
+    os.unlink(maped.config)
+    with open(maped.config, "w") as file:
+        time.sleep(0.5)
+        file.write(text)
+    wait_metric(box, 86)
+    same(maped.log().count("rules\n"), 1, "files that were taken: " + maped.log())
+
+
+@scenario.scenario
 def reload_without_a_change(box):
     put(box, OCN[0])
     maped = box.start()

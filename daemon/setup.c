@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/runtime.h"
 #include "lib/config/config.h"
 
 /* meson copies the rule files beside the program: BUILD/daemon/maped, BUILD/conf/rules. */
@@ -33,7 +34,7 @@ int setup_load(const char *file, struct setup *ret, struct text *complaints)
 {
 	_cleanup_settings_ struct settings settings = {0};
 	_cleanup_ruleset_ struct ruleset rules = {0};
-	char buffer[512];
+	char buffer[512], wire[512];
 	int r;
 
 	settings_defaults(&settings);
@@ -45,7 +46,8 @@ int setup_load(const char *file, struct setup *ret, struct text *complaints)
 			return r;
 		settings = loaded;
 	}
-	r = config_collect_rules(&settings, CONFIG_RULES_OWN, CONFIG_RULES_WIRE,
+	runtime_path("rules", wire, sizeof(wire));
+	r = config_collect_rules(&settings, CONFIG_RULES_OWN, wire,
 				 setup_shipped_rules(buffer, sizeof(buffer)), &rules, complaints);
 	if (r < 0)
 		return r;

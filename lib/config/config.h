@@ -15,7 +15,6 @@
 #define CONFIG_FILE       "/etc/maped.conf"
 #define CONFIG_FILE_MAX   (1024 * 1024) /* octets; a larger file is refused */
 #define CONFIG_RULES_OWN  "/etc/maped/rules"
-#define CONFIG_RULES_WIRE "/run/maped/rules"
 
 /* complaints: one "file:line: sentence" a line, in the order of the file; empty on success.
  * 0, -EINVAL when there are complaints, -ENOENT when the file does not exist (also a complaint),

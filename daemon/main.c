@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sysexits.h>
 
 #include "daemon/commands.h"
 #include "daemon/manager.h"
@@ -18,7 +19,7 @@ static int run(const struct options *options)
 	if (r == -ENOMEM)
 		fputs("maped: out of memory\n", stderr);
 	if (r < 0)
-		return EXIT_FAILURE;
+		return r == -EBADMSG ? EX_CONFIG : EXIT_FAILURE;
 	return manager_run(manager) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

@@ -293,6 +293,24 @@ static int start(struct manager *m, struct fault *reterr)
 	return 0;
 }
 
+/* What starting again cannot mend, unlike a lack of something. */
+static bool is_mistake(int r)
+{
+	return r != -ENOMEM && r != -EMFILE && r != -ENFILE && r != -EIO;
+}
+
+static int refuse_start(struct manager *m, int r, struct text *complaints)
+{
+	status_line(&m->status, text_get(complaints));
+	(void)manager_say_complaints(m, complaints);
+	if (!is_mistake(r))
+		return r;
+	log_say(m->log, LOG_ERR, MESSAGE_CONFIG_REFUSED,
+		"%s is refused, and there is none before it: mend it, then start maped",
+		m->config_file);
+	return -EBADMSG;
+}
+
 int manager_new(const char *config_file, struct manager **ret)
 {
 	_cleanup_(manager_free_p) struct manager *m = calloc(1, sizeof(*m));
@@ -310,11 +328,8 @@ int manager_new(const char *config_file, struct manager **ret)
 	if (r < 0)
 		return r;
 	r = manager_load_setup(m, &m->setup, &complaints);
-	if (r < 0) {
-		status_line(&m->status, text_get(&complaints));
-		(void)manager_say_complaints(m, &complaints);
-		return r;
-	}
+	if (r < 0)
+		return refuse_start(m, r, &complaints);
 	m->applied_setup = m->setup;
 	r = start(m, &fault);
 	if (r < 0) {
@@ -412,7 +427,9 @@ void manager_free(struct manager *m)
 
 /* After a crash systemd starts us again, and the next process takes over what stands. The pause
  * before that (RestartSec=0) is spent here, where a `systemctl stop` is still heard: in a pause of
- * systemd's own it would end the service without asking us to take anything away. */
+ * systemd's own it would end the service without asking us to take anything away. After a refused
+ * configuration (RestartPreventExitStatus=) the next process is the one that the owner starts when
+ * the file is mended: nobody loses IPv4 for a slip of the pen. */
 static bool restart_follows(bool busy)
 {
 	const char *result = getenv("SERVICE_RESULT");

@@ -10,7 +10,8 @@
 struct manager;
 
 /* config_file NULL: /etc/maped.conf, and the defaults when that does not exist.
- * Complaints about the file and anything that keeps it from starting go to the log. */
+ * Complaints about the file and anything that keeps it from starting go to the log. -EBADMSG: the
+ * file is refused, and will be until somebody mends it. */
 int manager_new(const char *config_file, struct manager **ret);
 void manager_free(struct manager *manager); /* leaves the kernel as it is */
 DEFINE_CLEANUP(struct manager *, manager_free);

@@ -449,11 +449,40 @@ def file_deleted_and_back(box):
 
 
 @scenario.scenario
+def rules_in_the_runtime_directory(box):
+    """They are read where they are watched."""
+    put(box, OCN[0])
+    maped = box.start()
+    maped.ready()
+    rules = os.path.join(maped.runtime, "rules")
+    maped.end()
+    os.mkdir(rules)
+    maped = box.start()
+    maped.ready()
+    with open(os.path.join(rules, "dhcp.conf"), "w") as file:
+        file.write('rules = ( { ipv6_prefix = "2400:4050::/34"; ipv4_prefix = "153.240.0.0/16"; ea_length = 22; '
+                   'psid_offset = 6; br = "2001:380:a120::77"; interface_id = "map-draft-03"; } );\n')
+    need(maped.notify.wait("^STATUS=up.*2001:380:a120::77"), "STATUS is %s; %s", maped.notify.status(), maped.log())
+
+
+@scenario.scenario
 def start_with_mistakes(box):
+    """An exit status of its own, with which systemd does not start it again; what a process before left stays."""
+    put(box, OCN[0])
+    maped = box.start()
+    maped.ready()
+    up(box)
+    maped.end(signal.SIGKILL)
+    picture = box.picture()
     maped = box.start("wan = { interfaze = 1; };\n")
-    same(maped.process.wait(5), 1, "exit status")
+    same(maped.process.wait(5), 78, "exit status")
     need("%s:1: " % maped.config in maped.log(), "said %s", maped.log())
-    same(box.ours(), box.NOTHING, "kernel")
+    need("mend it" in maped.log(), "said %s", maped.log())
+    done = maped.remove({"SERVICE_RESULT": "exit-code", "EXIT_CODE": "exited", "EXIT_STATUS": "78"})
+    same((done.returncode, done.stdout), (0, ""), "maped --remove")
+    same(boxes.differences(picture, box.picture()), "", "changed")
+    with open(os.path.join(scenario.options.build, "systemd", "maped.service")) as file:
+        need("\nRestartPreventExitStatus=78\n" in file.read(), "systemd is not told")
 
 
 # ---- the end ----

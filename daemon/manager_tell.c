@@ -97,14 +97,24 @@ void manager_tell(struct manager *m)
 		write_metrics(m);
 }
 
+/* The time of day delay_usec from now, for people. */
+static void date_next(uint64_t delay_usec, char *buffer, size_t size)
+{
+	time_t when = (time_t)((machine_usec(CLOCK_REALTIME) + delay_usec) / 1000000);
+	struct tm tm;
+
+	if (!localtime_r(&when, &tm) || !strftime(buffer, size, "%H:%M:%S", &tm))
+		buffer[0] = '\0';
+}
+
 void manager_fail(struct manager *m, const struct fault *fault)
 {
 	uint64_t delay_usec = backoff_next(&m->backoff, random_number());
-	char reason[REPORT_SENTENCE_MAX];
+	char reason[REPORT_SENTENCE_MAX], next[16];
 
 	log_say(m->log, LOG_ERR, MESSAGE_APPLY_FAILED, "%s", fault->text);
-	snprintf(reason, sizeof(reason), "%s; next try in %.0f s", fault->text,
-		 (double)delay_usec / 1e6);
+	date_next(delay_usec, next, sizeof(next));
+	snprintf(reason, sizeof(reason), "%s; next try at %s", fault->text, next);
 	manager_enter(m, STATE_FAILING, reason, machine_usec(CLOCK_BOOTTIME) + delay_usec);
 }
 

@@ -587,6 +587,20 @@ def second_one_is_refused(box):
     same(box.ours(), box.NOTHING, "at the end")
 
 
+@scenario.scenario
+def failing_tells_when_it_goes_on(box):
+    """By the clock: what is shown is true until then."""
+    put(box, OCN[0])
+    maped = box.start(WAN + 'map = { tunnel = "tun9"; tunnel_mode = "existing"; };\n')
+    need(maped.notify.wait("^STATUS=failing"), "STATUS is %s", maped.notify.status())
+    said = re.search(r"next try at (\d\d):(\d\d):(\d\d)", maped.notify.status())
+    need(said, "STATUS is %s", maped.notify.status())
+    now = time.localtime()
+    ahead = sum((int(told) - known) * unit for told, known, unit in zip(
+        said.groups(), (now.tm_hour, now.tm_min, now.tm_sec), (3600, 60, 1))) % 86400
+    need(ahead <= 300 or ahead >= 86400 - 20, "%s seconds ahead: %s", ahead, said.group())
+
+
 # ---- questions ----
 
 

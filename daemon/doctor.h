@@ -34,7 +34,7 @@ struct doctor_lan { /* a LAN interface; how firewalld sees it */
 struct doctor_facts {
 	char kernel[DOCTOR_WORD_MAX]; /* release, as uname -r */
 	enum presence ip6_tunnel, nf_tables;
-	enum presence daemon; /* answers on its socket */
+	enum presence daemon; /* serves its socket */
 
 	const struct settings *settings;
 	struct wan_view wan;

@@ -356,9 +356,9 @@ static void ask_duid(sd_bus *bus, struct doctor_facts *facts)
 static void gather_programs(struct doctor_facts *facts)
 {
 	_cleanup_(sd_bus_flush_close_unref_p) sd_bus *bus = NULL;
-	_cleanup_text_ struct text plain = TEXT_INIT, json = TEXT_INIT;
+	pid_t pid;
 
-	facts->daemon = query_ask(&plain, &json) == 0 ? PRESENCE_YES : PRESENCE_NO;
+	facts->daemon = query_served(&pid) > 0 ? PRESENCE_YES : PRESENCE_NO;
 	facts->docker = access("/sys/class/net/docker0", F_OK) == 0 ? PRESENCE_YES : PRESENCE_NO;
 	read_duid_file(facts);
 	if (sd_bus_open_system(&bus) < 0)

@@ -126,6 +126,18 @@ def not_running(box):
 
 
 @scenario.scenario
+def forwarding_switched_off(box):
+    maped = start(box)
+    maped.send(signal.SIGSTOP)  # it would switch it on again at once
+    box.router.set("ipv4/ip_forward", 0)
+    answer = finds(box, "forwarding-off")
+    same(answer.commands, "sysctl -w net.ipv4.ip_forward=1\n", "commands")
+    box.router.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
+    maped.send(signal.SIGCONT)
+    finds(box)
+
+
+@scenario.scenario
 def strict_filter(box):
     maped = start(box)
     maped.end()

@@ -60,6 +60,17 @@ no_violations reload-br
 default_config | sed 's/provider = "auto";/provider = "auto"; tunnel = "mape9";/' | write_config
 check tunnel-renamed soon 15 eval '[ -e /sys/class/net/mape9 ] && [ ! -e /sys/class/net/map0 ]'
 check tunnel-renamed-works soon 15 lan udp $SERVER
+
+# Started with a broken file, it ends once and for all, and IPv4 stays
+echo 'maP = { };' | write_config
+check broken-start-fails eval '! systemctl restart maped'
+sleep 2
+same broken-start-status 78 "$(systemctl show -p ExecMainStatus --value maped)"
+same broken-start-once 0 "$(systemctl show -p NRestarts --value maped)"
+check broken-start-still-works lan udp $SERVER
+default_config | sed 's/provider = "auto";/provider = "auto"; tunnel = "mape9";/' | write_config
+maped_start
+check broken-start-mended up 20 153.240.18.52
 maped_stop
 job_end flow
 wan_reset

@@ -236,8 +236,7 @@ static int serve(struct manager *m, struct fault *reterr)
 	return 0;
 }
 
-/* A callback that fails would only be called no more, and the daemon deaf: the loop ends instead.
- */
+/* Of a callback that fails sd-event only hears no more; here the loop ends, and the daemon. */
 static int end_on_failure(struct manager *m)
 {
 	sd_event_source *const sources[] = {m->events, m->nft_events, m->look, m->alarm, m->tick};

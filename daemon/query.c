@@ -23,8 +23,8 @@
  * more before they are read, and all but root and ourselves together half of what there is. */
 #define HELD_OF_USER 16
 #define HELD_MAX     64
-/* The same for what does not fit into the socket and waits here for the asker to read, in octets;
- * and for how long. */
+/* The same for what does not fit into the socket and waits here for the asker to read, in octets,
+ * and for how long. Root's own answers are the longest. */
 #define REST_OF_USER   ((size_t)2 << 20)
 #define REST_MAX       ((size_t)8 << 20)
 #define REST_WAIT_USEC ((uint64_t)10000000)
@@ -124,8 +124,8 @@ static bool has_room_for_rest(const struct query *query, const struct ucred *pee
 		of_user += held->peer.uid == peer->uid ? rest : 0;
 		of_strangers += is_trusted(&held->peer) ? 0 : rest;
 	}
-	return of_all <= REST_MAX && of_user <= REST_OF_USER &&
-	       (is_trusted(peer) || of_strangers <= REST_MAX / 2);
+	return of_all <= REST_MAX &&
+	       (is_trusted(peer) || (of_user <= REST_OF_USER && of_strangers <= REST_MAX / 2));
 }
 
 /* ---- answering ------------------------------------------------------------------------------- */
@@ -219,18 +219,21 @@ static int on_connect(sd_event_source *source, int listener, uint32_t events, vo
 	return 0;
 }
 
-/* A listener that nobody holds refuses; one whose line of callers is full, or that hangs, does not.
+/* A socket that a killed process left refuses; of one that hangs the queue of askers may be full.
  */
 int query_served(pid_t *ret_pid)
 {
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	_cleanup_close_ int fd = -1;
 	struct sockaddr_un address;
 	struct ucred peer = {0};
 	socklen_t size = sizeof(peer);
 	int r = socket_address(&address);
 
-	if (fd < 0 || r < 0)
-		return fd < 0 ? -errno : r;
+	if (r < 0)
+		return r;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
 	*ret_pid = 0;
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
 		if (errno == ENOENT || errno == ECONNREFUSED)
@@ -291,8 +294,8 @@ void query_close(struct query *query)
 
 /* ---- asking ---------------------------------------------------------------------------------- */
 
-/* Adds what comes before the next NUL. How much of chunk that was, with the NUL; ended: there was
- * one. */
+/* Adds what comes before the next NUL, if there is one. How much of chunk that was, with the NUL.
+ */
 static size_t add_part(struct text *part, const char *chunk, size_t length, bool *ret_ended)
 {
 	size_t used = strnlen(chunk, length);

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,7 @@ struct nat {
 	struct nft *nft;
 	struct conntrack *conntrack; /* not ours; may be NULL */
 	struct text made;            /* what the table was made from last; "" = not known */
+	char held[IFNAMSIZ];         /* the tunnel that the held table knows; "" = none */
 	struct fault missing;        /* nat_missing() */
 	struct nat_past past;
 };
@@ -68,22 +70,39 @@ struct nft_table *nat_outer_table_new(const struct nat_plan *want)
 	return table;
 }
 
-static struct nft_table *hold_table_new(void)
+/* A first packet that goes untranslated makes an entry of conntrack that stays so: the connection
+ * would be kept from the tunnel for as long as it sends. One that is dropped makes none. While our
+ * table stands nothing comes by here: it has bound what leaves, and dropped what nobody asked for.
+ */
+static void hold_tunnel(struct nft_chain *chain, const char tunnel[IFNAMSIZ])
+{
+	struct nft_rule *rule = nft_add_rule(chain, "waits for a port");
+
+	leaving_by(rule, tunnel);
+	nft_drop(rule);
+	rule = nft_add_rule(chain, "nobody asked for it");
+	coming_by(rule, tunnel);
+	ct_status(rule, IPS_DST_NAT, NFT_CMP_EQ);
+	nft_drop(rule);
+}
+
+struct nft_table *nat_hold_table_new(const struct nat_plan *want)
 {
 	struct nft_table *table =
 		nft_table_new(NFT_IP, NAT_HOLD_TABLE,
 			      "keeps NAT of known connections working when all rules are flushed");
-
+	struct nft_chain *chain;
 	struct nft_rule *rule;
 
 	if (!table)
 		return NULL;
-	rule = nft_add_rule(nft_add_chain(table, "postrouting",
-					  "first packets, of which it wants nothing", NFT_CHAIN_NAT,
-					  NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC),
-			    "conntrack stays on while somebody asks it");
+	chain = nft_add_chain(table, "postrouting", "first packets that nobody has translated",
+			      NFT_CHAIN_NAT, NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC);
+	rule = nft_add_rule(chain, "conntrack stays on while somebody asks it");
 	ct_state(rule, STATE_ESTABLISHED, NFT_CMP_NEQ);
 	nft_accept(rule);
+	if (want->map)
+		hold_tunnel(chain, want->tunnel);
 	return table;
 }
 
@@ -151,13 +170,17 @@ static int is_made(struct nat *nat, const struct text *from, struct fault *reter
 }
 
 /* An old kernel does without. */
-static void hold(struct nat *nat)
+static void hold(struct nat *nat, const struct nat_plan *want)
 {
-	_cleanup_(nft_table_free_p) struct nft_table *table =
-		nft_may_hold(nat->nft) ? hold_table_new() : NULL;
+	_cleanup_(nft_table_free_p) struct nft_table *table = NULL;
+	const char *tunnel = want->map ? want->tunnel : "";
 
-	if (table)
-		(void)nft_hold(nat->nft, table, NULL);
+	if (!nft_may_hold(nat->nft) ||
+	    (nft_holds(nat->nft) && strncmp(nat->held, tunnel, sizeof(nat->held)) == 0))
+		return;
+	table = nat_hold_table_new(want);
+	if (table && nft_hold(nat->nft, table, NULL) >= 0)
+		snprintf(nat->held, sizeof(nat->held), "%s", tunnel);
 }
 
 /* Before the table is made, when it may be gone. Without conntrack's word it goes on without. */
@@ -247,7 +270,7 @@ int nat_sync(struct nat *nat, const struct nat_plan *want, struct fault *reterr)
 		nft_release(nat->nft);
 		return nft_sync(nat->nft, PLAN_TABLE, none, reterr);
 	}
-	hold(nat);
+	hold(nat, want);
 	describe(want, tunnel_index, &from);
 	r = is_made(nat, &from, reterr);
 	if (r != 0)

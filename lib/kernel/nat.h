@@ -23,7 +23,7 @@
 /* Beside the tables: while a chain of NAT is registered and a rule asks conntrack, the kernel goes
  * on translating connections that it knows (nf_nat_core.c nf_nat_register_fn, nft_ct.c
  * nft_ct_get_init). A table that nobody can flush holds both, so that `nft flush ruleset` resets no
- * connection before it is repaired. */
+ * connection before it is repaired; until then it lets none begin by the tunnel. */
 #define NAT_HOLD_TABLE "maped_hold"
 
 /* One before everybody's (100): of two chains of one priority the kernel asks the one registered
@@ -82,4 +82,5 @@ int nat_counts_read(struct nat *nat, struct nat_counts *ret, struct fault *reter
 struct nft_table;
 struct nft_table *nat_table_new(const struct nat_plan *want, uint32_t tunnel_index);
 struct nft_table *nat_outer_table_new(const struct nat_plan *want);
+struct nft_table *nat_hold_table_new(const struct nat_plan *want);
 bool nat_outer_wanted(const struct nat_plan *want); /* false: there is none of family ip6 */

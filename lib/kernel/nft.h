@@ -212,10 +212,12 @@ bool nft_forgot(const struct nft *nft);
 int nft_stands(struct nft *nft, const char *name, struct fault *reterr);
 
 /* Makes a table that no other program can change or delete: `nft flush ruleset` passes over it. It
- * goes with nft_release(), nft_close() or the process (NFT_TABLE_F_OWNER, since Linux 5.12).
- * 1 made, 0 it stands already, -EOPNOTSUPP or other negative errno. */
+ * takes the place of the one before, which has the same name, and goes with nft_release(),
+ * nft_close() or the process (NFT_TABLE_F_OWNER, since Linux 5.12). 0, -EOPNOTSUPP or other
+ * negative errno. */
 int nft_hold(struct nft *nft, const struct nft_table *table, struct fault *reterr);
-bool nft_may_hold(const struct nft *nft); /* none stands, and the kernel is not too old */
+bool nft_may_hold(const struct nft *nft); /* the kernel is not too old */
+bool nft_holds(const struct nft *nft);
 void nft_release(struct nft *nft);
 
 /* Nobody has changed any rule since the last nft_sync(), which the table's presence or absence goes

@@ -285,33 +285,50 @@ void nft_release(struct nft *nft)
 
 bool nft_may_hold(const struct nft *nft)
 {
-	return !nft->owner && !nft->ownerless;
+	return !nft->ownerless;
+}
+
+bool nft_holds(const struct nft *nft)
+{
+	return nft->owner != NULL;
+}
+
+static int send_held(struct nfnl *owner, const struct nft_table *table, bool again,
+		     struct fault *reterr)
+{
+	_cleanup_nft_batch_ struct nft_batch batch = {0};
+
+	nftnl_table_set_u32(table->object, NFTNL_TABLE_FLAGS, NFT_TABLE_F_OWNER);
+	nft_batch_begin(&batch, 0);
+	batch.family = nft_protocol(table->family);
+	if (again)
+		nft_delete_table(&batch, table->name);
+	nft_diff(&batch, table, NULL, NULL);
+	nft_batch_end(&batch);
+	batch.failed |= table->failed;
+	return nft_batch_send(&batch, owner, reterr);
 }
 
 int nft_hold(struct nft *nft, const struct nft_table *table, struct fault *reterr)
 {
-	_cleanup_nft_batch_ struct nft_batch batch = {0};
 	_cleanup_(nfnl_close_p) struct nfnl *owner = NULL;
 	int r;
 
-	if (nft->owner)
-		return 0;
 	if (nft->ownerless)
 		return -EOPNOTSUPP;
+	if (nft->owner) {
+		r = send_held(nft->owner, table, true, reterr);
+		return r < 0 ? r : 0;
+	}
 	r = nfnl_open("open nftables", &owner, reterr);
 	if (r < 0)
 		return r;
-	nftnl_table_set_u32(table->object, NFTNL_TABLE_FLAGS, NFT_TABLE_F_OWNER);
-	nft_batch_begin(&batch, 0);
-	nft_diff(&batch, table, NULL, NULL);
-	nft_batch_end(&batch);
-	batch.failed |= table->failed;
-	r = nft_batch_send(&batch, owner, reterr);
+	r = send_held(owner, table, false, reterr);
 	nft->ownerless = r == -EOPNOTSUPP || r == -EINVAL;
 	if (r < 0)
 		return r;
 	nft->owner = TAKE_PTR(owner);
-	return 1;
+	return 0;
 }
 
 struct element_teller {

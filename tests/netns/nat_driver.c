@@ -9,8 +9,8 @@
  *   nat_driver absent | counts | forget ADDRESS [PSID-SHAPE-TO-KEEP]
  *
  * sync prints "changed N" or "same N", N being the messages that change something. lives does so
- * for each line "sync" or "absent" that it reads, behind "touched" when another process has touched
- * the table since, or "quiet".
+ * for each line "sync", "tunnel NAME" or "absent" that it reads, behind "touched" when another
+ * process has touched the table since, or "quiet". It reads what it has lost from conntrack.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -241,21 +241,24 @@ static int run_sync(const struct nat_plan *plan)
 	return 0;
 }
 
-/* One process for as long as standard input lasts: a line "sync" or "absent" each. */
-static int run_lives(const struct nat_plan *plan)
+/* One process for as long as standard input lasts: a line each. */
+static int run_lives(struct nat_plan *plan)
 {
+	_cleanup_(conntrack_close_p) struct conntrack *ct = NULL;
 	_cleanup_(nat_close_p) struct nat *nat = open_nat();
 	_cleanup_(nft_watch_close_p) struct nft_watch *watch = NULL;
 	const struct nat_plan nothing = {0};
 	struct fault fault = {0};
 	char line[32];
 
-	if (nft_watch_open(PLAN_TABLE, &watch, &fault) < 0)
+	if (nft_watch_open(PLAN_TABLE, &watch, &fault) < 0 || conntrack_open(&ct, &fault) < 0)
 		die("watch", fault.text);
 	nat_set_watch(nat, watch);
+	nat_set_conntrack(nat, ct);
 	while (fgets(line, sizeof(line), stdin)) {
+		sscanf(line, "tunnel %15s", plan->tunnel);
 		printf("%s ", nft_watch_dispatch(watch) ? "touched" : "quiet");
-		sync_and_tell(nat, strcmp(line, "sync\n") == 0 ? plan : &nothing);
+		sync_and_tell(nat, strcmp(line, "absent\n") == 0 ? &nothing : plan);
 		fflush(stdout);
 	}
 	nat_set_watch(nat, NULL);

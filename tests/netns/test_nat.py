@@ -666,6 +666,18 @@ def ipv6_is_not_touched(lab):
 
 # ---- live changes ----------------------------------------------------------------------------------
 
+@contextlib.contextmanager
+def living(lab, *words):
+    """One process that is told lines."""
+    with lab.process(lab.driver, "lives", f"address={A}", f"psid={lab.SHAPES[lab.ports]}", *words) as driver:
+        def say(line):
+            driver.stdin.write(line + "\n")
+            driver.stdin.flush()
+            return driver.stdout.readline().split()
+        yield say
+        driver.stdin.close()
+
+
 def no_change_no_message(lab):
     words = ["filtering=eif", f"host={HOST}/32:adf", "open=tcp:1690", f"forward=tcp:1680:{HOST}:80"]
     lab.fresh(*words)
@@ -675,13 +687,11 @@ def no_change_no_message(lab):
 def what_stands_is_remembered(lab):
     """One process: it asks the kernel again only when somebody else has changed something."""
     lab.inside("nft", "flush", "ruleset")
-    with lab.process(lab.driver, "lives", f"address={A}", "psid=6/6/41", f"forward=tcp:1680:{HOST}:80") as driver:
+    with living(lab, f"forward=tcp:1680:{HOST}:80") as say:
         def after(line, *nft):
             if nft:
                 lab.inside("nft", *nft)
-            driver.stdin.write(line + "\n")
-            driver.stdin.flush()
-            touched, changed, messages = driver.stdout.readline().split()
+            touched, changed, messages = say(line)
             return touched, changed, int(messages) > 0
 
         new, same = ("quiet", "changed", True), ("quiet", "same", False)
@@ -699,7 +709,37 @@ def what_stands_is_remembered(lab):
         require(after("sync", "delete table ip maped") == repaired, "the table deleted")
         require(after("sync", "add table ip maped { flags dormant; }") == repaired, "the table put to sleep")
         require(after("sync") == same, "not settled")
-        driver.stdin.close()
+
+
+def nothing_begins_without_rules(lab):
+    """Between a flush and its repair: a connection that began without a port would have none for as long as it sends."""
+    lab.fresh()
+    beginnings = (udp(HOST, 40000, SERVER, 53), tcp(HOST, 40000, SERVER, 80, seq=1), echo(HOST, 9, SERVER))
+    with living(lab) as say:
+        require(say("sync")[1] == "same", "not fresh")
+        lab.inside("nft", "flush ruleset")
+        for packet in beginnings:
+            require(lab.out(packet) == [], "left untranslated")
+        for packet in (udp(SERVER, 53, HOST, 99), tcp(SERVER, 53, HOST, 99)):
+            require(lab.back(packet) == [], "came in uninvited")
+        require(say("sync")[1] == "changed", "not repaired")
+        for packet in beginnings:
+            out = lab.out(packet)
+            require(len(out) == 1 and out[0].source == A and lab.in_set(out[0].sport), f"goes on as {out}")
+        require(lab.counts()["leaks"] == 0, "leaks")
+
+
+def nothing_is_held_without_a_tunnel(lab):
+    """What goes between other interfaces is none of ours, and another tunnel takes the place of the one before."""
+    lab.fresh()
+    with living(lab) as say:
+        say("tunnel map1")
+        lab.inside("nft", "flush ruleset")
+        require(len(lab.out(udp(HOST, 40000, SERVER, 53))) == 1, "held at another interface")
+        require(len(lab.back(udp(SERVER, 5353, HOST, 99))) == 1, "and inwards")
+        say("tunnel map0")
+        lab.inside("nft", "flush ruleset")
+        require(lab.out(udp(HOST, 40001, SERVER, 53)) == [], "not held at the tunnel")
 
 
 def keeps(lab, change, restore=True):
@@ -844,9 +884,9 @@ TESTS += [
     new_forward_ends_mapping, opened_port_ends_mapping, unmappable, leaks, other_nat_cannot_take_flows, flows_from_before,
     router_itself, uninvited, open_services, inbound_accept, icmp_errors, pmtu_to_the_lan, echo_of_many, fragments,
     udp_without_checksum, mss, simultaneous_open, ipv6_is_not_touched, no_change_no_message,
-    what_stands_is_remembered,
-    forward_change_keeps_flows, filtering_change_keeps_flows, filtering_change_closes,
-    filtering_change_of_a_host_closes, repair_keeps_flows,
+    what_stands_is_remembered, forward_change_keeps_flows, filtering_change_keeps_flows,
+    filtering_change_closes, filtering_change_of_a_host_closes, repair_keeps_flows,
+    nothing_begins_without_rules, nothing_is_held_without_a_tunnel,
     deleted_table_comes_back, neighbours_are_left_alone, new_address_forgets_exactly,
     new_ports_forget_exactly, readable,
 ]

@@ -473,6 +473,24 @@ static void first_packets_to_another_address(void **state)
 	}
 }
 
+/* What stands by itself keeps new connections from the tunnel, and nothing else. */
+static void held_table(void **state)
+{
+	const struct nat_plan plan = plan_of(OCN), pppoe = {.present = true};
+	_cleanup_(nft_table_free_p) struct nft_table *mape = nat_hold_table_new(&plan);
+	_cleanup_(nft_table_free_p) struct nft_table *none = nat_hold_table_new(&pppoe);
+
+	(void)state;
+	assert_rules(mape, "postrouting",
+		     "meta load oifname => reg 1 \n"
+		     "cmp eq reg 1 0x3070616d 0x00000000 0x00000000 0x00000000 \n"
+		     "immediate reg 0 drop",
+		     true);
+	assert_rules(mape, "postrouting", "ct load status", true);
+	assert_rules(none, "postrouting", "ct load state", true);
+	assert_rules(none, "postrouting", "drop", false);
+}
+
 static void whole_address(void **state)
 {
 	struct nat_plan plan = plan_of((struct portset){0, 0, 0});
@@ -575,6 +593,7 @@ int main(void)
 		cmocka_unit_test(connections_are_recalled),
 		cmocka_unit_test(the_fast_path_is_for_our_mapping),
 		cmocka_unit_test(first_packets_to_another_address),
+		cmocka_unit_test(held_table),
 		cmocka_unit_test(whole_address),
 		cmocka_unit_test(nobody_else_is_an_end_of_the_tunnel),
 		cmocka_unit_test(mss_follows_the_mtu),

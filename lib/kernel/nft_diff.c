@@ -59,9 +59,20 @@ static void put_everything(struct nft_batch *batch, const struct nft_table *want
 		nft_put_rules(batch, want->chains[i]);
 }
 
-/* What cannot be changed in place. */
+static bool lacks_base_chain(const struct nft_picture *in, const struct nft_picture *of)
+{
+	for (size_t i = 0; i < of->chain_count; i++)
+		if (of->chains[i].hook.type[0] && !nft_picture_chain(in, of->chains[i].name))
+			return true;
+	return false;
+}
+
+/* What cannot be changed in place. The transaction that wakes a table up may neither add a base
+ * chain nor delete one (nf_tables_api.c nft_table_pending_update). */
 static bool must_remake(const struct nft_picture *picture, const struct nft_picture *have)
 {
+	if (have->dormant && (lacks_base_chain(have, picture) || lacks_base_chain(picture, have)))
+		return true;
 	for (size_t i = 0; i < picture->set_count; i++) {
 		const struct nft_picture_set *set = nft_picture_set(have, picture->sets[i].name);
 
@@ -212,21 +223,29 @@ static void diff_counters(const struct diff *diff)
 			nft_put_counter(diff->batch, &diff->want->counters[i]);
 }
 
+static bool is_ours(const struct diff *diff, const struct nft_picture_object *object)
+{
+	return object->type == NFT_OBJECT_COUNTER &&
+	       nft_table_find_counter(diff->want, object->name);
+}
+
+/* Sets first: maps hold on to chains and objects. */
 static void delete_leftovers(const struct diff *diff)
 {
 	const struct nft_picture *have = diff->have;
 
-	for (size_t i = 0; i < have->chain_count; i++)
-		if (!nft_picture_chain(diff->picture, have->chains[i].name))
-			nft_delete_chain(diff->batch, diff->want->name, have->chains[i].name);
 	for (size_t i = 0; i < have->set_count; i++)
 		/* Anonymous sets go with the rule that they belong to. */
 		if (!nft_picture_set(diff->picture, have->sets[i].name) &&
 		    !(have->sets[i].shape.flags & NFT_SET_ANONYMOUS))
 			nft_delete_set(diff->batch, diff->want->name, have->sets[i].name);
-	for (size_t i = 0; i < have->counter_count; i++)
-		if (!nft_table_find_counter(diff->want, have->counters[i]))
-			nft_delete_counter(diff->batch, diff->want->name, have->counters[i]);
+	for (size_t i = 0; i < have->chain_count; i++)
+		if (!nft_picture_chain(diff->picture, have->chains[i].name))
+			nft_delete_chain(diff->batch, diff->want->name, have->chains[i].name);
+	for (size_t i = 0; i < have->object_count; i++)
+		if (!is_ours(diff, &have->objects[i]))
+			nft_delete_object(diff->batch, diff->want->name, have->objects[i].name,
+					  have->objects[i].type);
 }
 
 void nft_diff(struct nft_batch *batch, const struct nft_table *want,

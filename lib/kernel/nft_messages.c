@@ -217,13 +217,13 @@ void nft_delete_flows(struct nft_batch *batch, const char *table, const char *fl
 		batch, put_names(batch, NFT_MSG_DELFLOWTABLE, "delete", "flowtable", table, flows));
 }
 
-void nft_delete_counter(struct nft_batch *batch, const char *table, const char *counter)
+void nft_delete_object(struct nft_batch *batch, const char *table, const char *object,
+		       uint32_t type)
 {
-	struct nlmsghdr *nlh =
-		put_names(batch, NFT_MSG_DELOBJ, "delete", "counter", table, counter);
+	struct nlmsghdr *nlh = put_names(batch, NFT_MSG_DELOBJ, "delete", "object", table, object);
 
 	if (nlh)
-		mnl_attr_put_u32(nlh, NFTA_OBJ_TYPE, htonl(NFT_OBJECT_COUNTER));
+		mnl_attr_put_u32(nlh, NFTA_OBJ_TYPE, htonl(type));
 	nft_batch_close(batch, nlh);
 }
 

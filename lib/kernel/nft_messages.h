@@ -33,6 +33,7 @@ void nft_delete_table(struct nft_batch *batch, const char *table);
 void nft_delete_chain(struct nft_batch *batch, const char *table, const char *chain);
 void nft_delete_set(struct nft_batch *batch, const char *table, const char *set);
 void nft_delete_flows(struct nft_batch *batch, const char *table, const char *flows);
-void nft_delete_counter(struct nft_batch *batch, const char *table, const char *counter);
+void nft_delete_object(struct nft_batch *batch, const char *table, const char *object,
+		       uint32_t type); /* NFT_OBJECT_* */
 void nft_empty_chain(struct nft_batch *batch, const char *table, const char *chain);
 void nft_empty_set(struct nft_batch *batch, const char *table, const char *set);

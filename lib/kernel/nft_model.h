@@ -16,7 +16,7 @@
 #include "lib/kernel/nft.h"
 #include "lib/kernel/nft_rows.h"
 
-#define NFT_NAME_MAX 32
+#define NFT_NAME_MAX 256 /* NFT_NAME_MAXLEN: other programs' names are no shorter */
 
 /* What cannot be changed of a set without making it anew. */
 struct nft_shape {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@ void nft_picture_free(struct nft_picture *picture)
 	free(picture->flows);
 	free(picture->chains);
 	free(picture->sets);
-	free(picture->counters);
+	free(picture->objects);
 	free(picture);
 }
 
@@ -122,15 +123,16 @@ int nft_picture_add_rule(struct nft_picture_chain *chain, uint64_t digest)
 	return 0;
 }
 
-int nft_picture_add_counter(struct nft_picture *picture, const char *name)
+int nft_picture_add_object(struct nft_picture *picture, const char *name, uint32_t type)
 {
-	char(*counters)[NFT_NAME_MAX] = grow(picture->counters, picture->counter_count,
-					     &picture->counter_room, sizeof(*counters));
+	struct nft_picture_object *objects = grow(picture->objects, picture->object_count,
+						  &picture->object_room, sizeof(*objects));
 
-	if (!counters)
+	if (!objects)
 		return -ENOMEM;
-	picture->counters = counters;
-	set_name(counters[picture->counter_count++], name);
+	picture->objects = objects;
+	objects[picture->object_count] = (struct nft_picture_object){.type = type};
+	set_name(objects[picture->object_count++].name, name);
 	return 0;
 }
 
@@ -160,8 +162,9 @@ struct nft_picture_flows *nft_picture_flows(const struct nft_picture *picture, c
 
 bool nft_picture_has_counter(const struct nft_picture *picture, const char *name)
 {
-	for (size_t i = 0; i < picture->counter_count; i++)
-		if (strcmp(picture->counters[i], name) == 0)
+	for (size_t i = 0; i < picture->object_count; i++)
+		if (picture->objects[i].type == NFT_OBJECT_COUNTER &&
+		    strcmp(picture->objects[i].name, name) == 0)
 			return true;
 	return false;
 }
@@ -216,7 +219,7 @@ int nft_picture_new(const struct nft_table *table, struct nft_picture **ret)
 	for (size_t i = 0; r >= 0 && i < table->set_count; i++)
 		r = picture_set(picture, table->sets[i]);
 	for (size_t i = 0; r >= 0 && i < table->counter_count; i++)
-		r = nft_picture_add_counter(picture, table->counters[i].name);
+		r = nft_picture_add_object(picture, table->counters[i].name, NFT_OBJECT_COUNTER);
 	if (r >= 0 && table->flows)
 		r = picture_flows(picture, table->flows);
 	if (r < 0)

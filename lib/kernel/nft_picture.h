@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A table as far as it is compared, small enough to be remembered: hooks and policies of chains, a
- * digest of each rule, shapes of sets, elements of the static ones, names of counters. The wanted
+ * digest of each rule, shapes of sets, elements of the static ones, names of objects. The wanted
  * table and the kernel's are brought into this form; comments of tables, sets and chains are not
  * part of it, because they cannot be changed without making the object anew.
  *
@@ -40,14 +40,20 @@ struct nft_picture_flows {
 	struct nft_rows devices; /* sorted */
 };
 
+/* A counter, and what another program has made of another kind. */
+struct nft_picture_object {
+	char name[NFT_NAME_MAX];
+	uint32_t type; /* NFT_OBJECT_* */
+};
+
 struct nft_picture {
 	bool dormant;
 	struct nft_picture_chain *chains;
 	size_t chain_count, chain_room;
 	struct nft_picture_set *sets;
 	size_t set_count, set_room;
-	char (*counters)[NFT_NAME_MAX];
-	size_t counter_count, counter_room;
+	struct nft_picture_object *objects;
+	size_t object_count, object_room;
 	struct nft_picture_flows *flows;
 	size_t flows_count, flows_room;
 };
@@ -67,7 +73,7 @@ struct nft_picture_set *nft_picture_add_set(struct nft_picture *picture,
 struct nft_picture_flows *nft_picture_add_flows(struct nft_picture *picture, const char *name,
 						int32_t priority); /* devices: none */
 int nft_picture_add_rule(struct nft_picture_chain *chain, uint64_t digest);
-int nft_picture_add_counter(struct nft_picture *picture, const char *name);
+int nft_picture_add_object(struct nft_picture *picture, const char *name, uint32_t type);
 
 struct nft_picture_chain *nft_picture_chain(const struct nft_picture *picture, const char *name);
 struct nft_picture_set *nft_picture_set(const struct nft_picture *picture, const char *name);

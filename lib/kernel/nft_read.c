@@ -76,11 +76,11 @@ static void copy_part(const struct nlattr *part, uint8_t to[static PART_MAX])
 		       MIN_OF(mnl_attr_get_payload_len(value), PART_MAX));
 }
 
-static void copy_chain(const struct nlattr *part, uint8_t to[static PART_MAX])
+static void copy_chain(const struct nlattr *part, uint8_t to[static NFT_NAME_MAX])
 {
 	const struct nlattr *verdict = nft_nested(part, NFTA_DATA_VERDICT);
 
-	memset(to, 0, PART_MAX);
+	memset(to, 0, NFT_NAME_MAX);
 	snprintf((char *)to, NFT_NAME_MAX, "%s", nft_text(nft_nested(verdict, NFTA_VERDICT_CHAIN)));
 }
 
@@ -89,7 +89,7 @@ static int tell_element(const struct element_walk *walk, const struct nlattr *el
 	const struct nft_element_reader *reader = walk->reader;
 	const struct nlattr *part = nft_nested(element, NFTA_SET_ELEM_DATA);
 	uint8_t flags = (uint8_t)nft_number(nft_nested(element, NFTA_SET_ELEM_FLAGS));
-	uint8_t key[PART_MAX], data[PART_MAX];
+	uint8_t key[PART_MAX], data[MAX_OF(PART_MAX, NFT_NAME_MAX)];
 
 	copy_part(nft_nested(element, NFTA_SET_ELEM_KEY), key);
 	if (nft_shape_has_verdicts(walk->shape))
@@ -199,7 +199,9 @@ static int take_chain(const struct nlmsghdr *nlh, void *userdata)
 		return -ENOMEM;
 	if (nftnl_chain_nlmsg_parse(nlh, object) < 0)
 		return -EBADMSG;
-	if (!is_of_table(walk, nftnl_chain_get_str(object, NFTNL_CHAIN_TABLE)))
+	/* A bound chain is part of the rule that jumps to it, and goes with it. */
+	if (!is_of_table(walk, nftnl_chain_get_str(object, NFTNL_CHAIN_TABLE)) ||
+	    (nft_number(nft_attribute(nlh, NFTA_CHAIN_FLAGS)) & NFT_CHAIN_BINDING))
 		return 0;
 	return nft_picture_add_chain(walk->picture, object) ? 0 : -ENOMEM;
 }
@@ -236,24 +238,15 @@ static int take_set(const struct nlmsghdr *nlh, void *userdata)
 	return nft_picture_add_set(walk->picture, object) ? 0 : -ENOMEM;
 }
 
-static int take_counter(const struct nlmsghdr *nlh, void *userdata)
+/* Of any kind, also one that libnftnl cannot read. */
+static int take_object(const struct nlmsghdr *nlh, void *userdata)
 {
-	_cleanup_(nftnl_obj_free_p) struct nftnl_obj *object = nftnl_obj_alloc();
 	struct table_walk *walk = userdata;
-	const char *table, *name;
 
-	if (!object)
-		return -ENOMEM;
-	if (nftnl_obj_nlmsg_parse(nlh, object) < 0)
-		return -EBADMSG;
-	table = nftnl_obj_get_str(object, NFTNL_OBJ_TABLE);
-	name = nftnl_obj_get_str(object, NFTNL_OBJ_NAME);
-	if (!table || !name)
-		return -ENOMEM;
-	if (!is_of_table(walk, table) ||
-	    nftnl_obj_get_u32(object, NFTNL_OBJ_TYPE) != NFT_OBJECT_COUNTER)
+	if (!is_of_table(walk, nft_text(nft_attribute(nlh, NFTA_OBJ_TABLE))))
 		return 0;
-	return nft_picture_add_counter(walk->picture, name);
+	return nft_picture_add_object(walk->picture, nft_text(nft_attribute(nlh, NFTA_OBJ_NAME)),
+				      nft_number(nft_attribute(nlh, NFTA_OBJ_TYPE)));
 }
 
 static int add_devices(struct nft_picture_flows *flows, const struct nlattr *hook)
@@ -326,7 +319,7 @@ static int read_parts(struct nfnl *nl, struct table_walk *walk, const struct nft
 	} parts[] = {
 		{NFT_MSG_GETCHAIN, 0, take_chain, "read nftables chains"},
 		{NFT_MSG_GETRULE, NFTA_RULE_TABLE, take_rule, "read nftables rules"},
-		{NFT_MSG_GETOBJ, NFTA_OBJ_TABLE, take_counter, "read nftables counters"},
+		{NFT_MSG_GETOBJ, NFTA_OBJ_TABLE, take_object, "read nftables objects"},
 		{NFT_MSG_GETSET, NFTA_SET_TABLE, take_set, "read nftables sets"},
 		{NFT_MSG_GETFLOWTABLE, NFTA_FLOWTABLE_TABLE, take_flows,
 		 "read nftables flowtables"},

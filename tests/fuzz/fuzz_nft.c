@@ -89,8 +89,8 @@ static void check_picture(const struct nft_picture *picture)
 			      sizeof(((struct nft_hook *)0)->type)));
 	for (size_t i = 0; i < picture->set_count; i++)
 		assert(memchr(picture->sets[i].name, 0, NFT_NAME_MAX));
-	for (size_t i = 0; i < picture->counter_count; i++)
-		assert(memchr(picture->counters[i], 0, NFT_NAME_MAX));
+	for (size_t i = 0; i < picture->object_count; i++)
+		assert(memchr(picture->objects[i].name, 0, NFT_NAME_MAX));
 }
 
 static struct nft_picture *look(const struct nft_table *want)

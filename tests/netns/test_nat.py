@@ -802,11 +802,18 @@ def repair_keeps_flows(lab):
                  "add element ip maped map_martians { 8.0.0.0/8 }",
                  "flush map ip maped map_pool",
                  "add chain ip maped guard { policy drop; }",
-                 "add table ip maped { flags dormant; }"):
+                 "add table ip maped { flags dormant; }",
+                 f"add chain ip maped {'long' * 60}; add set ip maped {'wide' * 60} {{ type ipv4_addr; }}; "
+                 f"add counter ip maped {'high' * 60}",
+                 "add rule ip maped guard ip saddr 1.2.3.4 jump { accept; }",
+                 "add chain ip maped stranger; add map ip maped strangers { type ipv4_addr : verdict; "
+                 "elements = { 1.2.3.4 : jump stranger }; }",
+                 "add quota ip maped stranger { over 1 mbytes; }; add rule ip maped guard quota name stranger"):
         def change():
             lab.inside("nft", harm)
             require(lab.sync()[0] == "changed", f"not noticed: {harm}")
             require(lab.sync() == ["same", "0"], f"not repaired: {harm}")
+            require("stranger" not in lab.inside("nft", "list", "table", "ip", "maped"), f"left behind: {harm}")
         keeps(lab, change)
 
 

@@ -273,12 +273,50 @@ static void strangers_go(void **state)
 
 	(void)state;
 	assert_int_equal(nft_picture_add_rule(&have->chains[0], NFT_DIGEST_FOREIGN), 0);
-	assert_int_equal(nft_picture_add_counter(have, "stranger"), 0);
+	assert_int_equal(nft_picture_add_object(have, "stranger", NFT_OBJECT_COUNTER), 0);
 	batch_of(&batch, have, &plan);
 	assert_int_equal(count_type(&batch, NFT_MSG_DELRULE), 1);
 	assert_int_equal(count_type(&batch, NFT_MSG_DELOBJ), 1);
 	nlh = mnl_nlmsg_next((const struct nlmsghdr *)batch.data, &(int){(int)batch.length});
 	assert_int_equal(nlh->nlmsg_type & 0xff, NFT_MSG_DELRULE);
+}
+
+/* The transaction that wakes a table up may not add or delete base chains. */
+static void a_sleeping_table_without_a_chain(void **state)
+{
+	struct nat_plan plan = plan_of(52, 0x29);
+	_cleanup_(nft_picture_free_p) struct nft_picture *have = picture_of(&plan);
+
+	(void)state;
+	have->dormant = true;
+	for (int lost = 0; lost < 2; lost++) {
+		_cleanup_nft_batch_ struct nft_batch batch = {0};
+
+		if (lost) {
+			assert_true(have->chains[0].hook.type[0]);
+			strcpy(have->chains[0].name, "stranger");
+		}
+		batch_of(&batch, have, &plan);
+		assert_int_equal(count_type(&batch, NFT_MSG_DELTABLE), lost);
+		assert_int_equal(count_type(&batch, NFT_MSG_NEWTABLE), 1);
+		assert_int_equal(batch.forgets, lost);
+	}
+}
+
+/* Maps hold on to chains and objects. */
+static void maps_go_first(void **state)
+{
+	struct nat_plan plan = plan_of(52, 0x29);
+	_cleanup_(nft_picture_free_p) struct nft_picture *have = picture_of(&plan);
+	_cleanup_nft_batch_ struct nft_batch batch = {0};
+
+	(void)state;
+	memset(have->chains[have->chain_count - 1].name, 'x', NFT_NAME_MAX - 1);
+	memset(have->sets[have->set_count - 1].name, 'x', NFT_NAME_MAX - 1);
+	assert_int_equal(nft_picture_add_object(have, "stranger", NFT_OBJECT_QUOTA), 0);
+	batch_of(&batch, have, &plan);
+	assert_true(place_of(&batch, NFT_MSG_DELSET) < place_of(&batch, NFT_MSG_DELCHAIN));
+	assert_true(place_of(&batch, NFT_MSG_DELSET) < place_of(&batch, NFT_MSG_DELOBJ));
 }
 
 static void read_rule(const struct nlmsghdr *nlh, struct nft_picture_chain *out, void *scratch)
@@ -360,6 +398,8 @@ int main(void)
 		cmocka_unit_test(one_forward_is_little),
 		cmocka_unit_test(a_new_mapping_forgets),
 		cmocka_unit_test(strangers_go),
+		cmocka_unit_test(a_sleeping_table_without_a_chain),
+		cmocka_unit_test(maps_go_first),
 		cmocka_unit_test(rules_survive_the_wire),
 		cmocka_unit_test(rows_that_differ),
 		cmocka_unit_test(flows_come_before_their_rules),

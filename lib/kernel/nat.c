@@ -9,6 +9,7 @@
 
 #include "lib/base/text.h"
 #include "lib/kernel/nat_forget.h"
+#include "lib/kernel/nat_map.h"
 #include "lib/kernel/nat_memory.h"
 #include "lib/kernel/nat_words.h"
 
@@ -209,7 +210,8 @@ static int make(struct nat *nat, const struct nat_plan *want, unsigned int tunne
 	r = nft_sync(nat->nft, PLAN_TABLE, tables, reterr);
 	if (r <= 0)
 		return r;
-	if (nft_forgot(nat->nft) && memory.count > 0)
+	/* Where the set of living connections stands, they would find their own ports taken. */
+	if (nft_made(nat->nft, nat_udp.busy) && memory.count > 0)
 		(void)nat_memory_renew(nat->conntrack, want);
 	forgotten = nat_forget(nat->nft, nat->conntrack, &nat->past, want, reterr);
 	return forgotten < 0 ? forgotten : r;

@@ -203,9 +203,8 @@ uint64_t nft_changes(const struct nft *nft);
 int nft_sync(struct nft *nft, const char *name, const struct nft_table *const want[NFT_FAMILIES],
 	     struct fault *reterr);
 
-/* An identity set was made by the last nft_sync(), and the learnt sets with it: these know no more
- * than they began with. */
-bool nft_forgot(const struct nft *nft);
+/* This learnt set was made by the last nft_sync(): it knows no more than it began with. */
+bool nft_made(const struct nft *nft, const char *set);
 
 /* 1: the tables are there, as nft_sync() left them; 0: not known; negative errno. One question,
  * however large they are. */

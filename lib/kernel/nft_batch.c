@@ -12,6 +12,8 @@
 
 #include <libnftnl/common.h>
 
+#include "lib/kernel/nft_model.h"
+
 #define ROOM_FIRST (4u * NFT_MESSAGE_MAX)
 #define WHAT_FIRST 64u
 
@@ -19,6 +21,7 @@ void nft_batch_done(struct nft_batch *batch)
 {
 	free(batch->data);
 	free(batch->what);
+	nft_rows_done(&batch->made);
 	*batch = (struct nft_batch){0};
 }
 
@@ -87,7 +90,7 @@ void nft_batch_begin(struct nft_batch *batch, uint32_t generation)
 {
 	struct nlmsghdr *nlh;
 
-	*batch = (struct nft_batch){.generation = generation};
+	*batch = (struct nft_batch){.generation = generation, .made = nft_name_rows()};
 	if (!reserve(batch))
 		return;
 	snprintf(batch->what[0], NFT_WHAT_MAX, "start an nftables transaction");

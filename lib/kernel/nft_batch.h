@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "lib/kernel/nfnl.h"
+#include "lib/kernel/nft_rows.h"
 
 #define NFT_MESSAGE_MAX (64u * 1024) /* of one message; nlattr lengths are 16 bits */
 #define NFT_WHAT_MAX    80
@@ -23,7 +24,7 @@ struct nft_batch {
 	size_t count, what_room;    /* messages, the first one's sequence number being 0 */
 	unsigned int changes;       /* messages but the first and the last */
 	size_t last_offset;         /* of the last message, which is asked for an ACK */
-	bool forgets;               /* a learnt set is made in it */
+	struct nft_rows made;       /* names of the learnt sets that are made in it */
 	bool failed;
 };
 

@@ -64,7 +64,8 @@ void nft_put_set(struct nft_batch *batch, const struct nft_set *set)
 	struct nlmsghdr *nlh =
 		nft_batch_add(batch, NFT_MSG_NEWSET, NLM_F_CREATE, "add", "set", set->name);
 
-	batch->forgets |= set->identity;
+	if (set->learnt && nft_rows_add(&batch->made, set->name, NULL, 0) < 0)
+		batch->failed = true;
 	if (nlh)
 		nftnl_set_nlmsg_build_payload(nlh, set->object);
 	nft_batch_close(batch, nlh);

@@ -125,6 +125,11 @@ struct nft_set *nft_table_take_set(struct nft_table *table, struct nftnl_set *ob
 	return set;
 }
 
+struct nft_rows nft_name_rows(void)
+{
+	return (struct nft_rows){.key_length = NFT_NAME_MAX};
+}
+
 struct nft_rows nft_device_rows(void)
 {
 	return (struct nft_rows){.key_length = sizeof(struct nft_device)};

@@ -81,6 +81,7 @@ struct nft_table {
 	size_t chain_count, chain_room;
 };
 
+struct nft_rows nft_name_rows(void);   /* empty; keys: names of NFT_NAME_MAX octets */
 struct nft_rows nft_device_rows(void); /* empty */
 /* 0 or -ENOMEM. */
 int nft_device_add(struct nft_rows *rows, const char *interface, uint32_t index);

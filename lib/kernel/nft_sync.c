@@ -38,7 +38,7 @@ struct nft {
 	bool ownerless;          /* the kernel is older than tables with owners */
 	struct nft_watch *watch; /* not ours; may be NULL */
 	uint64_t changes;
-	bool forgot; /* nft_forgot() */
+	struct nft_rows made; /* nft_made() */
 	/* What stood at this generation; generation 0: not known. */
 	char name[NFT_NAME_MAX];
 	uint32_t generation;
@@ -52,6 +52,7 @@ void nft_close(struct nft *nft)
 	nft_release(nft);
 	nfnl_close(nft->nl);
 	pictures_done(&nft->pictures);
+	nft_rows_done(&nft->made);
 	free(nft);
 }
 
@@ -62,6 +63,7 @@ int nft_open(struct nft **ret, struct fault *reterr)
 
 	if (!nft)
 		return fault_errno(reterr, -ENOMEM, "open nftables");
+	nft->made = nft_name_rows();
 	r = nfnl_open("open nftables", &nft->nl, reterr);
 	if (r < 0)
 		return r;
@@ -79,9 +81,12 @@ uint64_t nft_changes(const struct nft *nft)
 	return nft->changes;
 }
 
-bool nft_forgot(const struct nft *nft)
+bool nft_made(const struct nft *nft, const char *set)
 {
-	return nft->forgot;
+	for (size_t i = 0; i < nft->made.count; i++)
+		if (strcmp((const char *)nft_rows_key(&nft->made, i), set) == 0)
+			return true;
+	return false;
 }
 
 /* ---- what is remembered ---------------------------------------------------------------------- */
@@ -144,6 +149,12 @@ static int look(struct nft *nft, const char *name, const struct nft_table *const
 	return 0;
 }
 
+static void note_made(struct nft *nft, const struct nft_rows *made)
+{
+	for (size_t i = 0; i < made->count; i++)
+		(void)nft_rows_add(&nft->made, nft_rows_key(made, i), NULL, 0);
+}
+
 /* What stands afterwards is remembered; after a failure nobody knows. */
 static int commit(struct nft *nft, struct nft_batch *batch, const char *name,
 		  struct pictures *pictures, struct fault *reterr)
@@ -157,7 +168,8 @@ static int commit(struct nft *nft, struct nft_batch *batch, const char *name,
 		remember(nft, name, next_generation(batch->generation), pictures);
 	else
 		forget(nft);
-	nft->forgot |= r >= 0 && batch->forgets;
+	if (r >= 0)
+		note_made(nft, &batch->made);
 	return r < 0 ? r : 1;
 }
 
@@ -232,7 +244,7 @@ int nft_sync(struct nft *nft, const char *name, const struct nft_table *const wa
 	bool changed = false;
 	int r = nft_watch_resume(nft->watch);
 
-	nft->forgot = false;
+	nft_rows_done(&nft->made);
 	if (r < 0)
 		return fault_errno(reterr, r, "listen to nftables");
 	if (failed(want))

@@ -817,6 +817,17 @@ def repair_keeps_flows(lab):
         keeps(lab, change)
 
 
+def limit_change_keeps_flows(lab):
+    """Sets for the limit are made, and nothing is lost by that."""
+    lab.fresh()
+    outer = contacted(lab)
+    heard(lab, outer, SERVER, 3478)
+    with living(lab, "host_limit=100") as say:
+        require(say("sync")[1] == "changed", "no limit")
+        require(f"dport={outer} " in lab.inside("conntrack", "-L", "-p", "udp"), "a connection was forgotten")
+        require(lab.out(udp(HOST, 40000, SERVER, 3478))[0].sport == outer, "it has moved")
+
+
 def deleted_table_comes_back(lab):
     lab.fresh()
     stream = lab.out(tcp(HOST, 30000, SERVER, 80, seq=1))[0]
@@ -893,7 +904,7 @@ TESTS += [
     udp_without_checksum, mss, simultaneous_open, ipv6_is_not_touched, no_change_no_message,
     what_stands_is_remembered, forward_change_keeps_flows, filtering_change_keeps_flows,
     filtering_change_closes, filtering_change_of_a_host_closes, repair_keeps_flows,
-    nothing_begins_without_rules, nothing_is_held_without_a_tunnel,
+    nothing_begins_without_rules, nothing_is_held_without_a_tunnel, limit_change_keeps_flows,
     deleted_table_comes_back, neighbours_are_left_alone, new_address_forgets_exactly,
     new_ports_forget_exactly, readable,
 ]

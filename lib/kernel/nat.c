@@ -192,7 +192,8 @@ static void remember(struct nat *nat, const struct nat_plan *want, struct nat_me
 		(void)nat_memory_read(nat->conntrack, want, ret);
 }
 
-static int make(struct nat *nat, const struct nat_plan *want, unsigned int tunnel_index,
+/* anew: instead of what stands, not out of it. */
+static int make(struct nat *nat, const struct nat_plan *want, unsigned int tunnel_index, bool anew,
 		struct fault *reterr)
 {
 	bool has_outer = nat_outer_wanted(want);
@@ -207,7 +208,7 @@ static int make(struct nat *nat, const struct nat_plan *want, unsigned int tunne
 	if (!table || (has_outer && !outer))
 		return fault_errno(reterr, -ENOMEM, "describe nftables table " PLAN_TABLE);
 	nat_memory_recall(&memory, want, table);
-	r = nft_sync(nat->nft, PLAN_TABLE, tables, reterr);
+	r = (anew ? nft_remake : nft_sync)(nat->nft, PLAN_TABLE, tables, reterr);
 	if (r <= 0)
 		return r;
 	/* Where the set of living connections stands, they would find their own ports taken. */
@@ -230,6 +231,15 @@ int nat_prolong(struct nat *nat, const struct nat_plan *want, struct fault *rete
 	return nat_memory_prolong(&memory, want, nat->nft, reterr);
 }
 
+/* Whatever other programs have done to the table must not be in the way of a repair or a change. */
+static int make_or_remake(struct nat *nat, const struct nat_plan *want, unsigned int tunnel_index,
+			  struct fault *reterr)
+{
+	int r = make(nat, want, tunnel_index, false, reterr);
+
+	return nft_refused(nat->nft) ? make(nat, want, tunnel_index, true, reterr) : r;
+}
+
 /* A kernel without nf_flow_table has no flowtable, and knows no word for it. */
 static bool lacks_flows(const struct nat_plan *want, int error)
 {
@@ -241,12 +251,12 @@ static int make_what_can_be(struct nat *nat, const struct nat_plan *want, unsign
 {
 	struct nat_plan slow = *want;
 	struct fault fault = {0};
-	int r = make(nat, want, tunnel_index, &fault), again;
+	int r = make_or_remake(nat, want, tunnel_index, &fault), again;
 
 	nat->missing = (struct fault){0};
 	if (r < 0 && lacks_flows(want, r)) {
 		slow.offload = false;
-		again = make(nat, &slow, tunnel_index, NULL);
+		again = make_or_remake(nat, &slow, tunnel_index, NULL);
 		if (again >= 0) {
 			(void)fault_set(&nat->missing, r,
 					"nat.offload is left out, the kernel refuses: %s",

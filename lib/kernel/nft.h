@@ -203,7 +203,18 @@ uint64_t nft_changes(const struct nft *nft);
 int nft_sync(struct nft *nft, const char *name, const struct nft_table *const want[NFT_FAMILIES],
 	     struct fault *reterr);
 
-/* This learnt set was made by the last nft_sync(): it knows no more than it began with. */
+/* The same, with the tables made from nothing in the transaction that deletes them: what packets
+ * have taught them is lost. */
+int nft_remake(struct nft *nft, const char *name, const struct nft_table *const want[NFT_FAMILIES],
+	       struct fault *reterr);
+
+/* The last nft_sync() or nft_remake() failed because the kernel does not let tables that stand
+ * become the wanted ones: another program may have left something there that we do not know how to
+ * undo. They are as they were. */
+bool nft_refused(const struct nft *nft);
+
+/* This learnt set was made by the last nft_sync() or nft_remake(): it knows no more than it began
+ * with. */
 bool nft_made(const struct nft *nft, const char *set);
 
 /* 1: the tables are there, as nft_sync() left them; 0: not known; negative errno. One question,

@@ -39,6 +39,7 @@ struct nft {
 	struct nft_watch *watch; /* not ours; may be NULL */
 	uint64_t changes;
 	struct nft_rows made; /* nft_made() */
+	bool refused;         /* nft_refused() */
 	/* What stood at this generation; generation 0: not known. */
 	char name[NFT_NAME_MAX];
 	uint32_t generation;
@@ -79,6 +80,11 @@ void nft_set_watch(struct nft *nft, struct nft_watch *watch)
 uint64_t nft_changes(const struct nft *nft)
 {
 	return nft->changes;
+}
+
+bool nft_refused(const struct nft *nft)
+{
+	return nft->refused;
 }
 
 bool nft_made(const struct nft *nft, const char *set)
@@ -149,6 +155,18 @@ static int look(struct nft *nft, const char *name, const struct nft_table *const
 	return 0;
 }
 
+/* Not that it was too late, too much or not allowed. */
+static bool is_refusal(int error)
+{
+	return error < 0 && error != -ERESTART && error != -EINTR && error != -ENOMEM &&
+	       error != -EPERM && error != -ENOBUFS;
+}
+
+static bool stands(const struct nft *nft)
+{
+	return nft->pictures.of[NFT_IP] || nft->pictures.of[NFT_IP6];
+}
+
 static void note_made(struct nft *nft, const struct nft_rows *made)
 {
 	for (size_t i = 0; i < made->count; i++)
@@ -164,6 +182,7 @@ static int commit(struct nft *nft, struct nft_batch *batch, const char *name,
 	nft_watch_pause(nft->watch);
 	r = send_batch(nft, batch, reterr);
 	(void)nft_watch_resume(nft->watch); /* or at the next beginning */
+	nft->refused = is_refusal(r) && stands(nft);
 	if (r > 0)
 		remember(nft, name, next_generation(batch->generation), pictures);
 	else
@@ -185,20 +204,19 @@ static int take_pictures(const struct nft_table *const want[], struct pictures *
 
 static void put_differences(struct nft_batch *batch, const char *name,
 			    const struct nft_table *const want[], const struct pictures *pictures,
-			    const struct pictures *have)
+			    const struct pictures *have, bool anew)
 {
 	for (enum nft_family i = 0; i < NFT_FAMILIES; i++) {
-		if (want[i]) {
-			nft_diff(batch, want[i], pictures->of[i], have->of[i]);
-		} else if (have->of[i]) {
-			batch->family = nft_protocol(i);
+		batch->family = nft_protocol(i);
+		if (have->of[i] && (anew || !want[i]))
 			nft_delete_table(batch, name);
-		}
+		if (want[i])
+			nft_diff(batch, want[i], pictures->of[i], anew ? NULL : have->of[i]);
 	}
 }
 
 static int sync_once(struct nft *nft, const char *name, const struct nft_table *const want[],
-		     struct fault *reterr)
+		     bool anew, struct fault *reterr)
 {
 	_cleanup_(pictures_done) struct pictures pictures = {0};
 	_cleanup_nft_batch_ struct nft_batch batch = {0};
@@ -214,7 +232,7 @@ static int sync_once(struct nft *nft, const char *name, const struct nft_table *
 	if (r < 0)
 		return r;
 	nft_batch_begin(&batch, generation);
-	put_differences(&batch, name, want, &pictures, &nft->pictures);
+	put_differences(&batch, name, want, &pictures, &nft->pictures, anew);
 	if (batch.changes == 0 && !batch.failed)
 		return 0;
 	return commit(nft, &batch, name, &pictures, reterr);
@@ -237,21 +255,22 @@ static bool failed(const struct nft_table *const want[])
 	return false;
 }
 
-int nft_sync(struct nft *nft, const char *name, const struct nft_table *const want[NFT_FAMILIES],
-	     struct fault *reterr)
+static int sync_all(struct nft *nft, const char *name, const struct nft_table *const want[],
+		    bool anew, struct fault *reterr)
 {
 	struct fault fault = {0};
 	bool changed = false;
 	int r = nft_watch_resume(nft->watch);
 
 	nft_rows_done(&nft->made);
+	nft->refused = false;
 	if (r < 0)
 		return fault_errno(reterr, r, "listen to nftables");
 	if (failed(want))
 		return fault_errno(reterr, -ENOMEM, "describe nftables table %s", name);
 	/* ERESTART: another program's transaction came between reading and writing. */
 	for (unsigned int i = 0; i < RETRIES; i++) {
-		r = sync_once(nft, name, want, &fault);
+		r = sync_once(nft, name, want, anew && !changed, &fault);
 		changed = changed || r > 0;
 		if (r == -EINTR || r == -ERESTART)
 			continue;
@@ -265,6 +284,18 @@ int nft_sync(struct nft *nft, const char *name, const struct nft_table *const wa
 	if (r < 0 && reterr)
 		*reterr = fault;
 	return r < 0 ? r : changed;
+}
+
+int nft_sync(struct nft *nft, const char *name, const struct nft_table *const want[NFT_FAMILIES],
+	     struct fault *reterr)
+{
+	return sync_all(nft, name, want, false, reterr);
+}
+
+int nft_remake(struct nft *nft, const char *name, const struct nft_table *const want[NFT_FAMILIES],
+	       struct fault *reterr)
+{
+	return sync_all(nft, name, want, true, reterr);
 }
 
 int nft_stands(struct nft *nft, const char *name, struct fault *reterr)

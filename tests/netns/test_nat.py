@@ -817,6 +817,21 @@ def repair_keeps_flows(lab):
         keeps(lab, change)
 
 
+def made_anew_where_nothing_else_helps(lab):
+    """An alteration that the kernel lets nobody undo piece by piece: all at once, and what was learnt comes from conntrack."""
+    set_of_others = ("add set ip maped map_udp_busy { type ipv4_addr . inet_service . inet_service; flags dynamic; "
+                     "size 1048576; counter; }")
+    for harm in (["add table ip maped { flags dormant; }", "flush chain ip maped input; delete chain ip maped input"],
+                 ["flush table ip maped; delete set ip maped map_udp_busy; " + set_of_others]):
+        def change():
+            for words in harm:
+                lab.inside("nft", words)
+            with living(lab) as say:
+                require(say("sync")[1] == "changed", f"not noticed: {harm}")
+                require(say("sync")[1] == "same", f"not repaired: {harm}")
+        keeps(lab, change)
+
+
 def limit_change_keeps_flows(lab):
     """Sets for the limit are made, and nothing is lost by that."""
     lab.fresh()
@@ -904,7 +919,7 @@ TESTS += [
     udp_without_checksum, mss, simultaneous_open, ipv6_is_not_touched, no_change_no_message,
     what_stands_is_remembered, forward_change_keeps_flows, filtering_change_keeps_flows,
     filtering_change_closes, filtering_change_of_a_host_closes, repair_keeps_flows,
-    nothing_begins_without_rules, nothing_is_held_without_a_tunnel, limit_change_keeps_flows,
+    nothing_begins_without_rules, nothing_is_held_without_a_tunnel, limit_change_keeps_flows, made_anew_where_nothing_else_helps,
     deleted_table_comes_back, neighbours_are_left_alone, new_address_forgets_exactly,
     new_ports_forget_exactly, readable,
 ]

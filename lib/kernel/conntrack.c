@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_conntrack_tcp.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <stdbool.h>
@@ -157,6 +158,15 @@ static void parse_tuple(const struct nlattr *nest, struct conntrack_tuple *ret,
 	}
 }
 
+static bool is_established(const struct nlattr *info)
+{
+	const struct nlattr *state =
+		nft_nested(nft_nested(info, CTA_PROTOINFO_TCP), CTA_PROTOINFO_TCP_STATE);
+
+	return state && mnl_attr_get_payload_len(state) >= 1 &&
+	       mnl_attr_get_u8(state) == TCP_CONNTRACK_ESTABLISHED;
+}
+
 /* What names one entry for deletion: its original tuple as the kernel wrote it, its zone and id. */
 #define NAME_MAX_OCTETS 128u
 
@@ -194,6 +204,9 @@ static void parse_entry(const struct nlmsghdr *nlh, struct conntrack_entry *ret,
 			break;
 		case CTA_STATUS:
 			ret->answered = nft_number(attr) & IPS_SEEN_REPLY;
+			break;
+		case CTA_PROTOINFO:
+			ret->established = is_established(attr);
 			break;
 		case CTA_TIMEOUT:
 			ret->timeout = nft_number(attr);

@@ -104,6 +104,11 @@ static bool learn_owner(const struct nat_plan *plan, const struct conntrack_entr
 	return true;
 }
 
+/* nf_conntrack_proto_tcp.c tcp_timeouts: ESTABLISHED, 5 days. What conntrack has left tells little:
+ * with data under way it is 300 s, and every packet begins it anew. The set hears of none but those
+ * with FIN or RST, which shorten it. */
+#define ESTABLISHED_MS 432000000u
+
 static bool learn_ending(const struct nat_plan *plan, const struct conntrack_entry *entry,
 			 struct learnt *ret)
 {
@@ -113,6 +118,8 @@ static bool learn_ending(const struct nat_plan *plan, const struct conntrack_ent
 			word_of(entry->reply.destination_port)},
 		.timeout = (uint64_t)entry->timeout * 1000,
 	};
+	if (entry->answered && entry->established)
+		ret->timeout = MAX_OF(ret->timeout, (uint64_t)ESTABLISHED_MS);
 	return entry->timeout > 0;
 }
 

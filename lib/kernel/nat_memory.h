@@ -29,9 +29,9 @@ void nat_memory_recall(const struct nat_memory *memory, const struct nat_plan *p
 		       struct nft_table *table);
 
 /* When they were. A set of living connections is filled by first packets only: TCP stands in the
- * set of ending ones instead, for as long as conntrack keeps it. UDP and ICMP are made first again:
- * the next packet finds its endpoint's port, or its peer, where recall has put them. Those of hosts
- * that nobody but the peer's port may answer would lose an answer by that, and stay. */
+ * set of ending ones instead, for as long as conntrack may keep it. UDP and ICMP are made first
+ * again: the next packet finds its endpoint's port, or its peer, where recall has put them. Those
+ * of hosts that nobody but the peer's port may answer would lose an answer by that, and stay. */
 int nat_memory_renew(struct conntrack *ct, const struct nat_plan *plan);
 
 /* Starts the timeouts anew of what answered connections have taught a table that stands: who owns

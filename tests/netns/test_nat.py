@@ -832,6 +832,21 @@ def made_anew_where_nothing_else_helps(lab):
         keeps(lab, change)
 
 
+def established_tcp_is_remembered(lab):
+    """With data under way conntrack gives it 300 s, and begins anew with what comes next; the set does not."""
+    lab.fresh()
+    stream = lab.out(tcp(HOST, 30000, SERVER, 80, seq=1))[0]
+    lab.back(tcp(SERVER, 80, A, stream.sport, SYN | ACK, seq=1, ack=2))
+    lab.out(tcp(HOST, 30000, SERVER, 80, ACK, seq=2, ack=2, data=b"x" * 100))
+    begun = lab.out(tcp(OTHER, 30000, SERVER, 80, seq=1))[0]
+    with living(lab) as say:
+        lab.inside("nft", "flush ruleset")
+        say("sync")
+    listed = lab.inside("nft", "list", "set", "ip", "maped", "map_tcp_closing")
+    for port, timeout in ((stream.sport, "5d"), (begun.sport, r"[12]m")):
+        require(re.search(rf"{port} timeout {timeout}", listed), f"{port} is kept for another time: {listed}")
+
+
 def limit_change_keeps_flows(lab):
     """Sets for the limit are made, and nothing is lost by that."""
     lab.fresh()
@@ -919,7 +934,7 @@ TESTS += [
     udp_without_checksum, mss, simultaneous_open, ipv6_is_not_touched, no_change_no_message,
     what_stands_is_remembered, forward_change_keeps_flows, filtering_change_keeps_flows,
     filtering_change_closes, filtering_change_of_a_host_closes, repair_keeps_flows,
-    nothing_begins_without_rules, nothing_is_held_without_a_tunnel, limit_change_keeps_flows, made_anew_where_nothing_else_helps,
+    nothing_begins_without_rules, nothing_is_held_without_a_tunnel, limit_change_keeps_flows, made_anew_where_nothing_else_helps, established_tcp_is_remembered,
     deleted_table_comes_back, neighbours_are_left_alone, new_address_forgets_exactly,
     new_ports_forget_exactly, readable,
 ]

@@ -427,6 +427,9 @@ static void connections_are_recalled(void **state)
 	/* TCP is kept from its ports for as long as conntrack has it. */
 	assert_int_equal(recalled(&plan, &memory, "map_tcp_closing").count, 2);
 	assert_int_equal(recalled(&plan, &memory, "map_tcp_closing").timeouts, 200000);
+	/* Whatever is left of its time: the next packet begins it anew. */
+	entries[3].established = true;
+	assert_int_equal(recalled(&plan, &memory, "map_tcp_closing").timeouts, 432100000);
 	assert_int_equal(recalled(&plan, &memory, "map_contacted").count, 3);
 	assert_int_equal(recalled(&plan, &memory, "map_open").count, 0);
 	assert_int_equal(recalled(&plan, &memory, "map_answered").count, 1);

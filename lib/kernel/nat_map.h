@@ -12,6 +12,8 @@
 #define LIVING_MAX 1048576u
 /* Living connections that others have begun to one port that a LAN host uses. */
 #define VISITS_MAX 4096u
+/* The last ports of the pool, to which endpoints move where their own is taken. */
+#define SPARE_PORTS 16u
 /* An endpoint keeps its port for so long after it was last answered, and for so long when it never
  * was: scans and floods are forgotten sooner. */
 #define OWNER_SECONDS 3600u

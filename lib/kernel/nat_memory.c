@@ -74,7 +74,9 @@ int nat_memory_read(struct conntrack *ct, const struct nat_plan *plan, struct na
 /* An element of a learnt set, in words. */
 struct learnt {
 	uint32_t key[KEY_WORDS], data[DATA_WORDS];
-	uint64_t timeout; /* ms; 0: the set's */
+	uint64_t timeout;   /* ms; 0: the set's */
+	bool spare;         /* data is a port that endpoints move to */
+	unsigned int times; /* connections that teach this */
 };
 
 /* A number of 16 bits stands at the beginning of its word. */
@@ -92,14 +94,24 @@ static uint32_t word_of(uint16_t number)
 typedef bool (*teacher)(const struct nat_plan *plan, const struct conntrack_entry *entry,
 			struct learnt *ret);
 
+static bool is_spare(const struct nat_plan *plan, uint16_t port)
+{
+	unsigned int count = portset_count(&plan->ports);
+
+	for (unsigned int i = 0; i < MIN_OF(count, SPARE_PORTS); i++)
+		if (portset_nth(&plan->ports, count - 1 - i) == port)
+			return true;
+	return false;
+}
+
 static bool learn_owner(const struct nat_plan *plan, const struct conntrack_entry *entry,
 			struct learnt *ret)
 {
-	(void)plan;
 	*ret = (struct learnt){
 		.key = {entry->original.source.s_addr, word_of(entry->original.source_port)},
 		.data = {word_of(entry->reply.destination_port)},
 		.timeout = entry->answered ? 0 : UNANSWERED_MS,
+		.spare = is_spare(plan, entry->reply.destination_port),
 	};
 	return true;
 }
@@ -155,17 +167,56 @@ static bool learn_answered(const struct nat_plan *plan, const struct conntrack_e
 	return entry->answered;
 }
 
-/* By key; what lasts longest first. */
+/* What lasts longest first. */
+static int compare_timeout(const struct learnt *one, const struct learnt *other)
+{
+	if (one->timeout == 0 || other->timeout == 0)
+		return (other->timeout == 0) - (one->timeout == 0);
+	return (one->timeout < other->timeout) - (one->timeout > other->timeout);
+}
+
+/* By key and data. */
 static int compare_learnt(const void *a, const void *b)
 {
 	const struct learnt *one = a, *other = b;
 	int order = memcmp(one->key, other->key, sizeof(one->key));
 
-	if (order != 0)
-		return order;
-	if (one->timeout == 0 || other->timeout == 0)
-		return (other->timeout == 0) - (one->timeout == 0);
-	return (one->timeout < other->timeout) - (one->timeout > other->timeout);
+	if (order == 0)
+		order = memcmp(one->data, other->data, sizeof(one->data));
+	return order != 0 ? order : compare_timeout(one, other);
+}
+
+/* By key; what is most likely right first: an endpoint moves only where its port is taken. */
+static int compare_likely(const void *a, const void *b)
+{
+	const struct learnt *one = a, *other = b;
+	int order = memcmp(one->key, other->key, sizeof(one->key));
+
+	if (order == 0)
+		order = (one->times < other->times) - (one->times > other->times);
+	if (order == 0)
+		order = one->spare - other->spare;
+	return order != 0 ? order : compare_timeout(one, other);
+}
+
+static bool are_same(const struct learnt *one, const struct learnt *other)
+{
+	return memcmp(one->key, other->key, sizeof(one->key)) == 0 &&
+	       memcmp(one->data, other->data, sizeof(one->data)) == 0;
+}
+
+/* What several connections teach becomes one, and counts them. Returns how many are left. */
+static size_t merge(struct learnt *all, size_t count)
+{
+	size_t left = 0;
+
+	qsort(all, count, sizeof(*all), compare_learnt);
+	for (size_t i = 0; i < count; i++) {
+		if (left == 0 || !are_same(&all[left - 1], &all[i]))
+			all[left++] = all[i];
+		all[left - 1].times++;
+	}
+	return left;
 }
 
 /* Each key once: the kernel takes no second one with other data. */
@@ -173,7 +224,8 @@ static void add_all(struct nft_set *set, struct learnt *all, size_t count)
 {
 	if (count == 0)
 		return;
-	qsort(all, count, sizeof(*all), compare_learnt);
+	count = merge(all, count);
+	qsort(all, count, sizeof(*all), compare_likely);
 	for (size_t i = 0; i < count; i++)
 		if (i == 0 || memcmp(all[i].key, all[i - 1].key, sizeof(all[i].key)) != 0)
 			nft_add_learnt(set, all[i].key, all[i].data, all[i].timeout);

@@ -9,7 +9,6 @@
 #include "lib/kernel/nat_map.h"
 
 #define SEARCH_WIDTH 16u
-#define SPARE_PORTS  16u
 #define SEARCH_MAX   4096u /* ports tried for one connection at most */
 
 const struct nat_kind nat_udp = {

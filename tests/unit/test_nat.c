@@ -354,6 +354,7 @@ struct elements {
 	unsigned int count;
 	uint64_t timeouts; /* sum, ms */
 	uint8_t last_key[16];
+	uint16_t last_port; /* first in the data */
 };
 
 static void visit_elements(const struct nlmsghdr *nlh, unsigned int type, void *userdata)
@@ -367,12 +368,15 @@ static void visit_elements(const struct nlmsghdr *nlh, unsigned int type, void *
 	{
 		const struct nlattr *timeout = inside(element, NFTA_SET_ELEM_TIMEOUT);
 		const struct nlattr *key = inside(element, NFTA_SET_ELEM_KEY);
+		const struct nlattr *data = inside(element, NFTA_SET_ELEM_DATA);
 
 		out->count++;
 		out->timeouts += timeout ? be64toh(mnl_attr_get_u64(timeout)) : 0;
 		key = inside(key, NFTA_DATA_VALUE);
 		memcpy(out->last_key, mnl_attr_get_payload(key),
 		       MIN_OF(mnl_attr_get_payload_len(key), sizeof(out->last_key)));
+		data = data ? inside(data, NFTA_DATA_VALUE) : NULL;
+		out->last_port = data ? ntohs(mnl_attr_get_u16(data)) : 0;
 	}
 }
 
@@ -437,6 +441,29 @@ static void connections_are_recalled(void **state)
 	plan.filtering = FILTERING_ENDPOINT_INDEPENDENT;
 	assert_int_equal(recalled(&plan, &memory, "map_contacted").count, 0);
 	assert_int_equal(recalled(&plan, &memory, "map_open").count, 2);
+}
+
+/* An endpoint that had to move somewhere comes back with its own port: the one that more of its
+ * connections have, or else the one that is none to move to. */
+static void an_endpoint_has_its_own_port_again(void **state)
+{
+	struct nat_plan plan = plan_of(OCN);
+	uint16_t spare = portset_nth(&plan.ports, portset_count(&plan.ports) - 1);
+	struct conntrack_entry entries[] = {
+		entry_of(IPPROTO_UDP, 4000, spare, 1, true),
+		entry_of(IPPROTO_UDP, 4000, 1681, 2, false),
+		entry_of(IPPROTO_UDP, 4000, 1682, 3, true),
+		entry_of(IPPROTO_UDP, 4000, 1682, 4, false),
+	};
+	struct nat_memory memory = {entries, 2, 0};
+
+	(void)state;
+	assert_int_equal(recalled(&plan, &memory, "map_udp_owner").count, 1);
+	assert_int_equal(recalled(&plan, &memory, "map_udp_owner").last_port, 1681);
+	memory.count = ARRAY_SIZE(entries);
+	assert_int_equal(recalled(&plan, &memory, "map_udp_owner").count, 1);
+	assert_int_equal(recalled(&plan, &memory, "map_udp_owner").last_port, 1682);
+	assert_int_equal(recalled(&plan, &memory, "map_udp_owner").timeouts, 0);
 }
 
 /* Only what was translated as it would be now. */
@@ -594,6 +621,7 @@ int main(void)
 		cmocka_unit_test(an_endpoint_without_room_is_not_learnt),
 		cmocka_unit_test(a_limit_has_a_set_of_its_own),
 		cmocka_unit_test(connections_are_recalled),
+		cmocka_unit_test(an_endpoint_has_its_own_port_again),
 		cmocka_unit_test(the_fast_path_is_for_our_mapping),
 		cmocka_unit_test(first_packets_to_another_address),
 		cmocka_unit_test(held_table),

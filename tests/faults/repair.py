@@ -114,6 +114,15 @@ NFT_FAULTS = [
     Fault("our table emptied", nft("flush", "table", "ip", "maped"), table_event, "nftables table maped altered by nft"),
     Fault("our table replaced", nft("delete table ip maped; add table ip maped; add chain ip maped x"), table_event,
           "nftables table maped altered by nft"),
+    Fault("a jump to a chain without a name", nft("add rule ip maped guard ip saddr 1.2.3.4 jump { accept; }"), table_event,
+          "nftables table maped altered by nft"),
+    Fault("a map to a chain with a long name", nft(
+        "add chain ip maped %s; add map ip maped x { type ipv4_addr : verdict; elements = { 1.2.3.4 : jump %s }; }" % (
+            2 * ("x" * 60,))), table_event, "nftables table maped altered by nft"),
+    Fault("a set that our rules do not go with", nft(
+        "flush table ip maped; delete set ip maped map_udp_busy; add set ip maped map_udp_busy { type ipv4_addr . "
+        "inet_service . inet_service; flags dynamic; size 1048576; counter; }"), table_event,
+        "nftables table maped altered by nft"),
     Fault("our IPv6 table deleted", nft("delete", "table", "ip6", "maped"), table_event, "nftables table maped altered by nft"),
     Fault("our IPv6 table emptied", nft("flush", "table", "ip6", "maped"), table_event, "nftables table maped altered by nft"),
 ]

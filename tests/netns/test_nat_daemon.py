@@ -178,6 +178,7 @@ def flushed_ruleset_keeps_what_was_learnt(lab):
             came = lab.back(tcp(SERVER, 80, A, stream.sport, ACK, seq=2, ack=2))
             require(len(came) == 1, f"before it is mended, what comes for a TCP connection is lost: {came}")
             require(lab.wan.frames() == [], "and the router itself answers")
+            require(lab.out(make(OTHER, 30001, SERVER, 53)) == [], "before it is mended, one begins without a port")
         until(lambda: table(lab) == whole, "not mended")
         until(lambda: re.search("altered by nft", lab.daemon.said()[said:]), "nothing is said")
         came = lab.back(tcp(SERVER, 80, A, stream.sport, ACK, seq=2, ack=2))
@@ -198,6 +199,7 @@ def flushed_ruleset_keeps_what_was_learnt(lab):
         got = [lab.out(make(host, port, SERVER, 53)) for host, port in flows[400:]]
         lost = sum(not out for out in got)
         require(lost == 0, f"{lost} of {len(got)} new flows are lost")
+        require(len(lab.out(make(OTHER, 30001, SERVER, 53))) == 1, "what began before it was mended does not go on")
         taken = [out[0].sport for out in got]
         require(not set(taken) & set(port_of.values()) and len(set(taken)) == len(taken), "a port has two flows")
         lab.inside("conntrack", "-F", check=False)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/decide.h"
 
+#include <stdio.h>
+
 static enum state state_of_verdict(enum verdict verdict)
 {
 	switch (verdict) {
@@ -41,6 +43,7 @@ void decide(const struct wan_view *wan, const struct candidates *seen,
 		*memory = (struct decide_memory){.choice.verdict = VERDICT_NO_PREFIX};
 		return;
 	}
+	snprintf(memory->wan, sizeof(memory->wan), "%s", wan->name);
 	choose_prefix(seen, settings, rules, present ? &memory->choice : NULL, &ret->choice);
 	ret->state = state_of_verdict(ret->choice.verdict);
 	if (ret->choice.verdict == VERDICT_CHOSEN)

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <net/if.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -25,6 +26,7 @@ struct wan_view {
 
 /* What was in force before. */
 struct decide_memory {
+	char wan[IFNAMSIZ];       /* "" = none */
 	struct choice choice;     /* verdict CHOSEN: MAP-E is built on it */
 	uint64_t lost_since_usec; /* since when its prefix is gone; 0 = it is not */
 };

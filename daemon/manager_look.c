@@ -38,6 +38,7 @@ static int take_snapshot(struct manager *m, struct snapshot *ret, struct fault *
 	bool built = m->memory.choice.verdict == VERDICT_CHOSEN;
 	const struct snapshot_query query = {
 		.wan = settings->wan.interface,
+		.wan_before = m->memory.wan,
 		.tunnel = settings->map.tunnel,
 		.ppp = settings->pppoe.enabled ? settings->pppoe.interface : "",
 		.lan = settings->lan.interfaces,

@@ -63,12 +63,17 @@ struct best_default {
 	uint32_t metric;
 };
 
+static bool may_be_wan(const struct picture *picture, const struct link_info *link)
+{
+	return link && !link->loopback && strcmp(link->name, picture->query->tunnel) != 0 &&
+	       strcmp(link->name, picture->query->ppp) != 0;
+}
+
 static void consider_default(struct best_default *best, int index, uint32_t metric)
 {
 	const struct link_info *link = link_list_find(&best->picture->links, index);
 
-	if (!link || link->loopback || strcmp(link->name, best->picture->query->tunnel) == 0 ||
-	    strcmp(link->name, best->picture->query->ppp) == 0)
+	if (!may_be_wan(best->picture, link))
 		return;
 	/* Of equal ways (ECMP) the one that was there first, so that the answer stays the same. */
 	if (best->link &&
@@ -99,6 +104,16 @@ static void forget_default(void *userdata)
 	((struct best_default *)userdata)->link = NULL;
 }
 
+/* Network programs take the default route away for a moment when a link flaps or they are
+ * restarted: that alone does not make another WAN. */
+static const struct link_info *wan_before(const struct picture *picture)
+{
+	const char *name = picture->query->wan_before;
+	const struct link_info *link = name && name[0] ? link_named(&picture->links, name) : NULL;
+
+	return may_be_wan(picture, link) ? link : NULL;
+}
+
 static int find_wan(const struct picture *picture, const struct link_info **ret,
 		    struct fault *reterr)
 {
@@ -114,7 +129,7 @@ static int find_wan(const struct picture *picture, const struct link_info **ret,
 		      &reader, reterr, "read IPv6 routes");
 	if (r < 0)
 		return r;
-	*ret = best.link;
+	*ret = best.link ? best.link : wan_before(picture);
 	return 0;
 }
 

@@ -299,10 +299,60 @@ def wan_set_down_and_up(box):
     up(box)
 
 
+WAN = 'wan = { interface = "wan0"; };\n'
+AUTO = 'map = { tunnel = "tun0"; tunnel_mode = "existing"; };\n'
+
+
+def default(box, verb, interface="wan0", metric=1024):
+    box.router.run("ip", "-6", "route", verb, "default", "via", "fe80::1", "dev", interface, "metric", str(metric))
+
+
+@scenario.scenario
+def wan_outlives_its_default_route(box):
+    """Network programs take it away when the line flaps or they are restarted."""
+    put(box, OCN[0])
+    default(box, "add")
+    maped = box.start(AUTO)
+    maped.ready()
+    up(box)
+    need(maped.notify.wait(OCN_UP), "STATUS is %s", maped.notify.status())
+    monitor = calm_monitor(box)
+    mark = maped.notify.mark()
+    default(box, "del")
+    time.sleep(0.2)
+    default(box, "add")
+    same([str(event) for event in changes_by(monitor.quiet(0.1), maped.pid)], [], "changes without a route")
+    same(heard(maped, mark), [], "said without a route")
+    default(box, "del")
+    box.isp.netlink.change_link(box.isp.netlink.index("up0"), up=False)
+    need(maped.notify.wait("^STATUS=waiting: no link on wan0", mark), "STATUS is %s", maped.notify.status())
+    box.isp.netlink.change_link(box.isp.netlink.index("up0"), up=True)
+    need(maped.notify.wait(OCN_UP, maped.notify.mark() - 1), "STATUS is %s", maped.notify.status())
+    drop(box, OCN[0])
+    need(maped.notify.wait("^STATUS=holding: the IPv6 prefix on wan0", mark), "STATUS is %s", maped.notify.status())
+    put(box, OCN[0])
+    same([str(event) for event in changes_by(monitor.quiet(0.1), maped.pid)], [], "changes meanwhile")
+    # named, and found by itself again, while there is still no route
+    for text in (WAN + AUTO, AUTO):
+        mark = maped.notify.mark()
+        maped.replace(text)
+        need(maped.notify.wait("^READY=1", mark), "no READY")
+        same(box.ours(), box.expected(OCN[1], OCN[2]), "after a reload")
+    # another interface that has one takes over, and gives back
+    default(box, "add", "lan0", 2048)
+    up(box, OCN, "lan0")
+    default(box, "add")
+    up(box)
+    default(box, "del", "lan0", 2048)
+    default(box, "del")
+    box.router.netlink.delete_link(box.index("wan0"))
+    away(box)
+    need(maped.notify.wait("no interface has an IPv6 default route"), "STATUS is %s", maped.notify.status())
+
+
 # ---- the file ----
 
 METRIC = 'map = { tunnel = "tun0"; tunnel_mode = "existing"; route_metric = %d; };\n'
-WAN = 'wan = { interface = "wan0"; };\n'
 
 
 def metric(box):

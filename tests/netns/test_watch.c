@@ -357,15 +357,40 @@ static void test_delegated_prefixes(void **state)
 
 /* ---- the WAN ----------------------------------------------------------------------------- */
 
-static const char *wan_of(struct rtnl *nl, const char *wan)
+static const char *wan_after(struct rtnl *nl, const char *wan, const char *before)
 {
-	const struct snapshot_query query = {.wan = wan, .tunnel = "map0", .ppp = "ppp0"};
+	const struct snapshot_query query = {
+		.wan = wan, .wan_before = before, .tunnel = "map0", .ppp = "ppp0"};
 	static struct snapshot snapshot;
 	struct fault fault = {0};
 
 	snapshot_done(&snapshot);
 	assert_done(snapshot_read(nl, NULL, &query, &snapshot, &fault), fault);
 	return snapshot.wan_found ? snapshot.wan : "none";
+}
+
+static const char *wan_of(struct rtnl *nl, const char *wan)
+{
+	return wan_after(nl, wan, NULL);
+}
+
+static void test_wan_without_a_default_route(void **state)
+{
+	struct rtnl *nl = *state;
+
+	make_links();
+	sh("ip link add map0 type veth peer name far && ip link set map0 up");
+	assert_string_equal(wan_after(nl, "", ""), "none");
+	assert_string_equal(wan_after(nl, "", "wan"), "wan");
+	assert_string_equal(wan_after(nl, "", "map0"), "none");
+	assert_string_equal(wan_after(nl, "", "nowhere"), "none");
+	assert_string_equal(wan_after(nl, "nowhere", "wan"), "none");
+	sh("ip -6 route add default dev map0 metric 1");
+	assert_string_equal(wan_after(nl, "", "wan"), "wan");
+	sh("ip -6 route add default via fe80::1 dev host metric 2048");
+	assert_string_equal(wan_after(nl, "", "wan"), "host");
+	sh("ip -6 route add default via fe80::1 dev wan metric 512");
+	assert_string_equal(wan_after(nl, "", "host"), "wan");
 }
 
 static void test_wan_by_default_route(void **state)
@@ -642,6 +667,7 @@ int main(void)
 		netns_test(test_revived_addresses_are_young_again),
 		netns_test(test_delegated_prefixes),
 		netns_test(test_wan_by_default_route),
+		netns_test(test_wan_without_a_default_route),
 		netns_test(test_routes_that_win_over_ours),
 		netns_test(test_only_what_concerns_us),
 		netns_test(test_a_session_that_rises_is_no_news),

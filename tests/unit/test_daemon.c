@@ -120,6 +120,24 @@ static void test_missing_wan_is_named(void **state)
 	assert_explained(world, &decision, "default route");
 }
 
+static void test_wan_is_remembered_while_it_exists(void **state)
+{
+	struct world *world = *state;
+
+	look(world);
+	assert_string_equal(world->memory.wan, "wan0");
+	see(world, "2400:4050:48d:2900::/64");
+	look(world);
+	see_nothing(world);
+	world->wan.up = false;
+	assert_int_equal(look(world).state, STATE_WAITING_CARRIER);
+	assert_string_equal(world->memory.wan, "wan0");
+	world->wan = (struct wan_view){.found = false, .name = ""};
+	look(world);
+	assert_string_equal(world->memory.wan, "");
+	assert_int_equal(world->memory.choice.verdict, VERDICT_NO_PREFIX);
+}
+
 static void test_lost_prefix_is_held_then_let_go(void **state)
 {
 	struct world *world = *state;
@@ -267,6 +285,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WORLD_TEST(test_comes_up),
 		WORLD_TEST(test_missing_wan_is_named),
+		WORLD_TEST(test_wan_is_remembered_while_it_exists),
 		WORLD_TEST(test_lost_prefix_is_held_then_let_go),
 		WORLD_TEST(test_prefix_that_returns_ends_the_hold),
 		WORLD_TEST(test_other_prefix_is_not_held),

@@ -32,9 +32,9 @@ void manager_schedule(struct manager *m, bool news)
 	look_at(m, at_usec);
 }
 
-static int take_snapshot(struct manager *m, struct snapshot *ret, struct fault *reterr)
+static int take_snapshot(struct manager *m, const struct settings *settings, struct snapshot *ret,
+			 struct fault *reterr)
 {
-	const struct settings *settings = &m->setup->settings;
 	bool built = m->memory.choice.verdict == VERDICT_CHOSEN;
 	const struct snapshot_query query = {
 		.wan = settings->wan.interface,
@@ -53,13 +53,31 @@ static int take_snapshot(struct manager *m, struct snapshot *ret, struct fault *
 	return snapshot_read(m->nl, m->watch, &query, ret, reterr);
 }
 
-static struct wan_view wan_view(const struct manager *m, const struct snapshot *snapshot)
+static struct wan_view wan_view(const struct settings *settings, const struct snapshot *snapshot)
 {
 	return (struct wan_view){
 		.found = snapshot->wan_found,
-		.name = snapshot->wan_found ? snapshot->wan : m->setup->settings.wan.interface,
+		.name = snapshot->wan_found ? snapshot->wan : settings->wan.interface,
 		.up = snapshot->wan_up && snapshot->wan_carrier,
 	};
+}
+
+int manager_foresee(struct manager *m, const struct setup *setup, struct choice *ret)
+{
+	_cleanup_snapshot_ struct snapshot snapshot = {0};
+	struct decide_memory memory = m->memory;
+	struct decision decision;
+	struct wan_view wan;
+	int r;
+
+	r = take_snapshot(m, &setup->settings, &snapshot, NULL);
+	if (r < 0)
+		return r;
+	wan = wan_view(&setup->settings, &snapshot);
+	decide(&wan, &snapshot.candidates, &setup->settings, &setup->rules,
+	       machine_usec(CLOCK_BOOTTIME), &memory, &decision);
+	*ret = decision.choice;
+	return 0;
 }
 
 static void remember_ppp(const struct settings *settings, const struct snapshot *snapshot,
@@ -244,7 +262,7 @@ static void report_lines(struct manager *m, const struct snapshot *snapshot,
 			 const struct decision *decision)
 {
 	const struct pppoe_settings *pppoe = &m->setup->settings.pppoe;
-	struct wan_view wan = wan_view(m, snapshot);
+	struct wan_view wan = wan_view(&m->setup->settings, snapshot);
 
 	m->report.choice = decision->choice;
 	m->report.pppoe = pppoe->enabled;
@@ -256,7 +274,7 @@ static void report_lines(struct manager *m, const struct snapshot *snapshot,
 static void report_decision(struct manager *m, const struct snapshot *snapshot,
 			    const struct decision *decision)
 {
-	struct wan_view wan = wan_view(m, snapshot);
+	struct wan_view wan = wan_view(&m->setup->settings, snapshot);
 	_cleanup_text_ struct text reason = TEXT_INIT;
 
 	report_lines(m, snapshot, decision);
@@ -275,17 +293,18 @@ static int look(struct manager *m, bool without_map, struct fault *reterr)
 	_cleanup_snapshot_ struct snapshot snapshot = {0};
 	_cleanup_plan_ struct plan plan = PLAN_EMPTY;
 	_cleanup_text_ struct text complaints = TEXT_INIT;
+	const struct settings *settings = &m->setup->settings;
 	struct decision decision;
 	struct wan_view wan;
 	int changes, r;
 
-	r = take_snapshot(m, &snapshot, reterr);
+	r = take_snapshot(m, settings, &snapshot, reterr);
 	if (r < 0)
 		return r;
-	wan = wan_view(m, &snapshot);
-	decide(&wan, &snapshot.candidates, &m->setup->settings, &m->setup->rules,
-	       machine_usec(CLOCK_BOOTTIME), &m->memory, &decision);
-	remember_ppp(&m->setup->settings, &snapshot, &m->ppp);
+	wan = wan_view(settings, &snapshot);
+	decide(&wan, &snapshot.candidates, settings, &m->setup->rules, machine_usec(CLOCK_BOOTTIME),
+	       &m->memory, &decision);
+	remember_ppp(settings, &snapshot, &m->ppp);
 	r = make_plan(m, &snapshot, without_map ? NULL : &decision, &plan, &complaints);
 	if (r < 0)
 		return fault_errno(reterr, r, "make a plan");

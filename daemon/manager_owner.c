@@ -28,16 +28,20 @@ int manager_load_setup(struct manager *m, struct setup **ret, struct text *compl
 	return 0;
 }
 
-/* A forward outside the present port set is a mistake of the file, too. */
+/* A forward outside the port set that this setup leads to is a mistake of the file, too; but not
+ * when the file says what it said before, and rules or the line have changed. */
 static int check_against_line(struct manager *m, const struct setup *setup, struct text *complaints)
 {
 	_cleanup_plan_ struct plan plan = PLAN_EMPTY;
 	struct plan_lines lines = {.map_usable = true};
+	struct choice choice;
 	int r;
 
-	if (m->memory.choice.verdict != VERDICT_CHOSEN)
+	/* A kernel that cannot be read is trouble of its own, which the next look tells. */
+	if (settings_forwards_equal(&setup->settings, &m->setup->settings) ||
+	    manager_foresee(m, setup, &choice) < 0 || choice.verdict != VERDICT_CHOSEN)
 		return 0;
-	r = plan_build(&setup->settings, &m->memory.choice.params, &lines, &plan, complaints);
+	r = plan_build(&setup->settings, &choice.params, &lines, &plan, complaints);
 	if (r < 0)
 		return r;
 	return text_get(complaints)[0] ? -EINVAL : 0;

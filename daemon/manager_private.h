@@ -89,6 +89,9 @@ struct manager {
 /* Reads, decides, applies, tells. */
 void manager_reconcile(struct manager *m);
 
+/* What the next look would choose with this setup. 0 or negative errno. */
+int manager_foresee(struct manager *m, const struct setup *setup, struct choice *ret);
+
 /* A look soon: at once for news, later while another program fights or the kernel refuses. */
 void manager_schedule(struct manager *m, bool news);
 

@@ -51,3 +51,35 @@ void settings_done(struct settings *settings)
 	free(settings->pppoe.forwards);
 	memset(settings, 0, sizeof(*settings));
 }
+
+/* ---- comparing --------------------------------------------------------------------------- */
+
+static bool forward_equal(const struct forward *a, const struct forward *b)
+{
+	return a->protocols == b->protocols && a->kind == b->kind &&
+	       a->ports.first == b->ports.first && a->ports.last == b->ports.last &&
+	       a->block == b->block && a->offset == b->offset && a->to.s_addr == b->to.s_addr &&
+	       a->to_port == b->to_port;
+}
+
+static bool wan_equal(const struct wan_settings *a, const struct wan_settings *b)
+{
+	return strcmp(a->interface, b->interface) == 0 && a->prefix_mode == b->prefix_mode &&
+	       (a->prefix_mode != PREFIX_STATIC || prefix6_equal(&a->prefix, &b->prefix));
+}
+
+bool settings_forwards_equal(const struct settings *a, const struct settings *b)
+{
+	const struct ruleset *rules_a = &a->map.own_rules, *rules_b = &b->map.own_rules;
+
+	if (a->forward_count != b->forward_count || rules_a->count != rules_b->count ||
+	    strcmp(a->map.provider, b->map.provider) != 0 || !wan_equal(&a->wan, &b->wan))
+		return false;
+	for (size_t i = 0; i < a->forward_count; i++)
+		if (!forward_equal(&a->forwards[i], &b->forwards[i]))
+			return false;
+	for (size_t i = 0; i < rules_a->count; i++)
+		if (!map_rule_equal(&rules_a->rules[i], &rules_b->rules[i]))
+			return false;
+	return true;
+}

@@ -403,6 +403,40 @@ def file_with_mistakes(box):
         need("refused" not in maped.notify.status(), "STATUS is %s", maped.notify.status())
 
 
+def forwarding(prefix, port, metric=1024):
+    return ('wan = { interface = "wan0"; prefix = "%s"; };\n' % prefix + METRIC % metric +
+            'forward = ( { protocol = "tcp"; port = %d; to = "192.168.1.10:80"; } );\n' % port)
+
+
+@scenario.scenario
+def forwards_fit_the_line_of_their_file(box):
+    first, second = "2400:4050:48d:2900::/56", "2400:4050:48d:2a00::/56"  # PSID 41 has port 1680, 42 has 1696
+    maped = box.start(forwarding(first, 1680))
+    maped.ready()
+    for text, psid, refused in ((forwarding(second, 1696), 42, False), (forwarding(second, 1680), 42, True),
+                                (forwarding(first, 1696), 42, True), (forwarding(first, 1680), 41, False)):
+        mark = maped.notify.mark()
+        maped.replace(text)
+        need(maped.notify.wait("^READY=1", mark), "no READY")
+        status = maped.notify.status()
+        same("maped.conf:3: forward" in status, refused, status)
+        need(" PSID %d," % psid in status, "STATUS is %s", status)
+    # what the line alone made unfit keeps nothing else from being taken
+    put(box, first[:-3])
+    mark = maped.notify.mark()
+    maped.replace(forwarding("auto", 1680))
+    need(maped.notify.wait("^READY=1", mark), "no READY")
+    drop(box, first[:-3])
+    put(box, second[:-3])
+    need(maped.notify.wait("PSID 42.*warning: .*maped.conf:3: forward"), "STATUS is %s", maped.notify.status())
+    for number in (77, 78):
+        mark = maped.notify.mark()
+        maped.replace(forwarding("auto", 1680, number))
+        need(maped.notify.wait("^READY=1", mark), "no READY")
+        need("refused" not in maped.notify.status(), "STATUS is %s", maped.notify.status())
+        same(metric(box), number, "metric")
+
+
 @scenario.scenario
 def file_that_others_could_write(box):
     """What the message asks for is done, and that is enough."""

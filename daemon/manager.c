@@ -310,6 +310,15 @@ static int refuse_start(struct manager *m, int r, struct text *complaints)
 	return -EBADMSG;
 }
 
+static void take_up_heritage(struct manager *m)
+{
+	struct fault fault = {0};
+
+	if (machine_recall(m->nl, m->setup, m->watch, &m->memory, &fault) < 0)
+		log_say(m->log, LOG_WARNING, NULL,
+			"what the process before knew of the line is not used: %s", fault.text);
+}
+
 int manager_new(const char *config_file, struct manager **ret)
 {
 	_cleanup_(manager_free_p) struct manager *m = calloc(1, sizeof(*m));
@@ -335,6 +344,7 @@ int manager_new(const char *config_file, struct manager **ret)
 		log_say(m->log, LOG_ERR, NULL, "%s", fault.text);
 		return r;
 	}
+	take_up_heritage(m);
 	*ret = TAKE_PTR(m);
 	return 0;
 }
@@ -344,8 +354,10 @@ static int take_down(struct manager *m)
 {
 	const struct plan nothing = PLAN_EMPTY;
 	struct fault fault = {0};
-	int r = plan_apply(m->applier, &nothing, m->plan_known ? &m->plan : NULL, &fault);
+	int r;
 
+	(void)runtime_remove(HERITAGE_FILE);
+	r = plan_apply(m->applier, &nothing, m->plan_known ? &m->plan : NULL, &fault);
 	if (r < 0)
 		log_say(m->log, LOG_ERR, MESSAGE_APPLY_FAILED, "%s", fault.text);
 	return r < 0 ? r : 0;

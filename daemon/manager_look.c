@@ -5,6 +5,7 @@
 
 #include "daemon/machine.h"
 #include "daemon/manager_private.h"
+#include "daemon/runtime.h"
 #include "daemon/stamp.h"
 #include "daemon/thrift.h"
 #include "lib/kernel/snapshot.h"
@@ -106,6 +107,26 @@ static uint32_t *read_lan(const struct settings *settings)
 	for (size_t i = 0; indexes && i < lan->interface_count; i++)
 		indexes[i] = if_nametoindex(lan->interfaces[i]);
 	return indexes;
+}
+
+/* For the next process, as soon as it is decided: this one may end at any time. */
+static void leave_heritage(struct manager *m, const struct snapshot *snapshot, uint64_t now_usec)
+{
+	_cleanup_text_ struct text text = TEXT_INIT;
+	struct heritage heritage;
+	int r;
+
+	heritage_fill(m->memory.wan, snapshot->wan_index, &m->memory.choice,
+		      watch_signs(m->watch, now_usec), &heritage);
+	if (!heritage_is_news(&m->heritage, &heritage, now_usec))
+		return;
+	heritage_print(&heritage, &text);
+	if (!heritage.wan[0])
+		r = runtime_remove(HERITAGE_FILE);
+	else
+		r = text_failed(&text) ? -ENOMEM : runtime_write(HERITAGE_FILE, text_get(&text));
+	if (r == 0) /* else with the next look */
+		m->heritage = heritage;
 }
 
 /* decision NULL: MAP-E cannot be had now. */
@@ -296,14 +317,17 @@ static int look(struct manager *m, bool without_map, struct fault *reterr)
 	const struct settings *settings = &m->setup->settings;
 	struct decision decision;
 	struct wan_view wan;
+	uint64_t now_usec;
 	int changes, r;
 
 	r = take_snapshot(m, settings, &snapshot, reterr);
 	if (r < 0)
 		return r;
 	wan = wan_view(settings, &snapshot);
-	decide(&wan, &snapshot.candidates, settings, &m->setup->rules, machine_usec(CLOCK_BOOTTIME),
-	       &m->memory, &decision);
+	now_usec = machine_usec(CLOCK_BOOTTIME);
+	decide(&wan, &snapshot.candidates, settings, &m->setup->rules, now_usec, &m->memory,
+	       &decision);
+	leave_heritage(m, &snapshot, now_usec);
 	remember_ppp(settings, &snapshot, &m->ppp);
 	r = make_plan(m, &snapshot, without_map ? NULL : &decision, &plan, &complaints);
 	if (r < 0)

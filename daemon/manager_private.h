@@ -16,6 +16,7 @@
 #include "daemon/confwatch.h"
 #include "daemon/decide.h"
 #include "daemon/firewall.h"
+#include "daemon/heritage.h"
 #include "daemon/log.h"
 #include "daemon/manager.h"
 #include "daemon/pace.h"
@@ -73,6 +74,7 @@ struct manager {
 	struct plan plan;            /* as last applied */
 	bool plan_known;             /* false: a predecessor's may stand */
 	struct decide_memory memory;
+	struct heritage heritage; /* as last written */
 	struct ppp_memory ppp;
 	uint64_t tick_usec;
 	uint64_t began_usec;     /* CLOCK_MONOTONIC of the present look */

@@ -27,20 +27,40 @@ void runtime_path(const char *name, char *buffer, size_t size)
 	snprintf(buffer, size, "%s/%s", runtime_directory(), name);
 }
 
+/* Nobody but root, the reader and whom the directory belongs to may have written it. */
+static int check_ours(int fd)
+{
+	struct stat file, directory;
+
+	if (fstat(fd, &file) < 0 || stat(runtime_directory(), &directory) < 0)
+		return -errno;
+	if (!S_ISREG(file.st_mode))
+		return -EINVAL;
+	if (file.st_uid != 0 && file.st_uid != geteuid() && file.st_uid != directory.st_uid)
+		return -EPERM;
+	return file.st_mode & (S_IWGRP | S_IWOTH) ? -EPERM : 0;
+}
+
 int runtime_read(const char *name, struct text *ret)
 {
 	_cleanup_close_ int fd = -1;
 	_cleanup_text_ struct text text = TEXT_INIT;
 	char path[512], chunk[4096];
 	ssize_t length;
+	int r;
 
 	runtime_path(name, path, sizeof(path));
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0)
 		return -errno;
+	r = check_ours(fd);
+	if (r < 0)
+		return r;
 	while ((length = read(fd, chunk, sizeof(chunk))) > 0) {
 		if (text.length + (size_t)length > RUNTIME_FILE_MAX)
 			return -EFBIG;
+		if (memchr(chunk, '\0', (size_t)length))
+			return -EBADMSG;
 		text_add(&text, "%.*s", (int)length, chunk);
 	}
 	if (length < 0)

@@ -17,7 +17,8 @@ int runtime_prepare(void);
 /* PATH of a file below it, cut if too long. */
 void runtime_path(const char *name, char *buffer, size_t size);
 
-/* Reads at most 64 KiB. 0, -ENOENT, -EFBIG, other negative errno. */
+/* Reads at most 64 KiB of text. 0, -ENOENT, -EFBIG, -EBADMSG, -EPERM when a stranger may have
+ * written it, other negative errno. */
 int runtime_read(const char *name, struct text *ret);
 
 /* Replaces the file in one step; nothing is written when it holds that text already. */

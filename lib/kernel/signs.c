@@ -64,11 +64,12 @@ static void drop_announcement(struct signs *signs, size_t i)
 	signs->announcements[i] = signs->announcements[--signs->announcement_count];
 }
 
-static struct announcement *find_announcement(struct signs *signs, const struct pio *pio)
+static struct announcement *find_announcement(struct signs *signs, int index,
+					      const struct prefix6 *prefix)
 {
 	for (size_t i = 0; i < signs->announcement_count; i++)
-		if (signs->announcements[i].index == pio->index &&
-		    prefix6_equal(&signs->announcements[i].prefix, &pio->prefix))
+		if (signs->announcements[i].index == index &&
+		    prefix6_equal(&signs->announcements[i].prefix, prefix))
 			return &signs->announcements[i];
 	return NULL;
 }
@@ -95,7 +96,7 @@ bool signs_take_prefix(struct signs *signs, const struct nlmsghdr *message, uint
 	if (parse_pio(message, &pio) < 0 || !in6_is_global(&pio.prefix.addr))
 		return false;
 	signs_expire(signs, now_usec);
-	known = find_announcement(signs, &pio);
+	known = find_announcement(signs, pio.index, &pio.prefix);
 	if (pio.valid_sec == 0) {
 		if (known)
 			drop_announcement(signs, (size_t)(known - signs->announcements));
@@ -117,6 +118,13 @@ bool signs_take_prefix(struct signs *signs, const struct nlmsghdr *message, uint
 		.valid_until_usec = until(now_usec, pio.valid_sec),
 	};
 	return true;
+}
+
+void signs_recall(struct signs *signs, const struct announcement *one)
+{
+	if (!find_announcement(signs, one->index, &one->prefix) &&
+	    signs->announcement_count < SIGNS_ANNOUNCEMENT_MAX)
+		signs->announcements[signs->announcement_count++] = *one;
 }
 
 void signs_expire(struct signs *signs, uint64_t now_usec)

@@ -67,6 +67,9 @@ void signs_take_route(struct signs *signs, const struct route_info *route, bool 
 void signs_take_address(struct signs *signs, const struct address_info *address, bool gone,
 			uint64_t now_usec);
 
+/* One that a former process remembered. What was heard since then counts more. */
+void signs_recall(struct signs *signs, const struct announcement *one);
+
 /* Forgets announcements that are no longer valid. */
 void signs_expire(struct signs *signs, uint64_t now_usec);
 

@@ -469,3 +469,8 @@ const struct signs *watch_signs(struct watch *watch, uint64_t now_usec)
 	signs_expire(&watch->signs, now_usec);
 	return &watch->signs;
 }
+
+void watch_recall(struct watch *watch, const struct announcement *one)
+{
+	signs_recall(&watch->signs, one);
+}

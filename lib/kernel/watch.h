@@ -70,9 +70,13 @@ bool watch_has_losses(const struct watch *watch);
 /* What was remembered about prefixes and is valid at now_usec; good until the next dispatch. */
 const struct signs *watch_signs(struct watch *watch, uint64_t now_usec);
 
+/* An announcement that a former process heard (signs_recall()). */
+void watch_recall(struct watch *watch, const struct announcement *one);
+
 /* Handles length octets as if they had come from the kernel; returns a mask. For tests and fuzzing.
  */
 int watch_feed(struct watch *watch, const void *data, size_t length, uint64_t now_usec);
 
-/* A watch without a socket, for the same purpose. */
+/* A watch without a socket, which hears nothing: for the same purpose, and for one look at what is
+ * recalled. NULL: no memory. */
 struct watch *watch_new(void);

@@ -622,6 +622,90 @@ def killed_while_the_prefix_changes(box):
     same(box.ours(), box.expected(V6PLUS[1], V6PLUS[2]), "after the restart")
 
 
+def started_again(box, config=boxes.CONFIG):
+    """After kill -9, what the new process changes, as texts."""
+    box.maped.end(signal.SIGKILL)
+    monitor = box.router.monitor()
+    maped = box.start(config)
+    need(maped.ready(), "no READY: %s", maped.log())
+    return [str(event) for event in changes_by(monitor.quiet(0.1), maped.pid)]
+
+
+@scenario.scenario
+def killed_and_adopted_by_what_was_announced(box):
+    """Routers announce every few minutes, and no dump tells what they said."""
+    maped = box.start()
+    maped.ready()
+    box.line.announce((OCN[0], 1800, 3600, False))
+    up(box)
+    left = os.path.join(maped.runtime, "line")
+    need(maped.notify.wait(OCN_UP), "STATUS is %s", maped.notify.status())
+    number = os.stat(left).st_ino
+    for _ in range(3):
+        box.line.announce((OCN[0], 1800, 3600, False))
+        time.sleep(0.05)
+    same(os.stat(left).st_ino, number, "written again for nothing")
+    same(started_again(box), [], "changes by the new process")
+    need(box.maped.notify.wait(OCN_UP), "STATUS is %s", box.maped.notify.status())
+    same(box.maped.json()["map"]["prefix_source"], "RA", "source")
+    plan = box.router.run(box.program, "--print-plan", "--config", box.maped.config, env=box.maped.environment)
+    need("address %s/128 dev wan0" % OCN[1] in plan, "--print-plan says %s", plan)
+    # a link that was down in between has forgotten them
+    box.isp.netlink.change_link(box.isp.netlink.index("up0"), up=False)
+    need(box.maped.notify.wait("no link on wan0"), "STATUS is %s", box.maped.notify.status())
+    same(started_again(box), [], "changes by a process that starts without a link")
+    need(box.maped.notify.wait("no link on wan0"), "STATUS is %s", box.maped.notify.status())
+    box.isp.netlink.change_link(box.isp.netlink.index("up0"), up=True)
+    need(box.maped.notify.wait("^STATUS=holding"), "STATUS is %s", box.maped.notify.status())
+
+
+@scenario.scenario
+def killed_while_the_line_is_away(box):
+    put(box, OCN[0])
+    default(box, "add")
+    box.start(AUTO).ready()
+    up(box)
+    default(box, "del")
+    same(started_again(box, AUTO), [], "changes without a default route")
+    need(box.maped.notify.wait(OCN_UP), "STATUS is %s", box.maped.notify.status())
+    drop(box, OCN[0])
+    need(box.maped.notify.wait("^STATUS=holding"), "STATUS is %s", box.maped.notify.status())
+    same(started_again(box, AUTO), [], "changes without a prefix")
+    need(box.maped.notify.wait("^STATUS=holding"), "STATUS is %s", box.maped.notify.status())
+    put(box, OCN[0])
+    need(box.maped.notify.wait(OCN_UP), "STATUS is %s", box.maped.notify.status())
+
+
+@scenario.scenario
+def what_was_left_is_not_believed_blindly(box):
+    maped = box.start()
+    maped.ready()
+    left = os.path.join(maped.runtime, "line")
+
+    def cut():
+        os.truncate(left, 40)
+
+    def fill():
+        with open(left, "ab") as file:
+            file.write(b"\0x" * 40000)
+
+    def give_away():
+        os.chown(left, 65534, 65534)
+
+    def link():
+        os.rename(left, left + ".old")
+        os.symlink(left + ".old", left)
+
+    for spoil in (cut, fill, give_away, link):
+        box.line.announce((OCN[0], 1800, 3600, False))
+        up(box)
+        need(box.maped.notify.wait(OCN_UP), "STATUS is %s", box.maped.notify.status())
+        spoil()
+        started_again(box)
+        need("is not used: read %s" % left in box.maped.log(), "%s: %s", spoil.__name__, box.maped.log())
+        same(box.ours(), box.NOTHING, spoil.__name__)
+
+
 @scenario.scenario
 def killed_and_removed(box):
     box.router.set("ipv4/conf/tun0/rp_filter", 1)

@@ -365,7 +365,7 @@ def runtime_directory_of_another(box):
     victim = os.path.join(box.directory, "victim")
     with open(victim, "w") as file:
         file.write("precious")
-    for name in ("metrics", "metrics.new", "sysctl", "status"):
+    for name in ("metrics", "metrics.new", "line", "line.new", "sysctl", "status"):
         os.symlink(victim, os.path.join(runtime, name))
     maped = started(box)
     same(state_for(maped), "up", "the socket")

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The pure parts of the daemon: deciding, pacing, the STATUS line. */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +12,7 @@
 #include <cmocka.h>
 
 #include "daemon/decide.h"
+#include "daemon/heritage.h"
 #include "daemon/pace.h"
 #include "daemon/report.h"
 
@@ -219,6 +221,148 @@ static void test_carrier_loss_keeps_what_stands(void **state)
 	assert_int_equal(look(world).state, STATE_UP);
 }
 
+/* ---- what the next process is told --------------------------------------------------------- */
+
+static struct announcement announced(const char *prefix, uint64_t now_usec, uint64_t valid_usec)
+{
+	struct announcement one = {
+		.index = 7,
+		.on_link = true,
+		.appeared_usec = now_usec,
+		.refreshed_usec = now_usec,
+		.preferred_until_usec =
+			valid_usec == UINT64_MAX ? valid_usec : now_usec + valid_usec / 2,
+		.valid_until_usec = valid_usec == UINT64_MAX ? valid_usec : now_usec + valid_usec,
+	};
+
+	assert_int_equal(prefix6_parse(prefix, &one.prefix), 0);
+	return one;
+}
+
+static struct heritage left_by(struct world *world)
+{
+	struct signs signs = {.announcement_count = 3};
+	struct heritage heritage;
+
+	see(world, "2400:4050:48d:2900::/64");
+	look(world);
+	signs.announcements[0] =
+		announced("2400:4050:48d:2900::/64", world->now_usec, 3600 * SECOND);
+	signs.announcements[1] = announced("2400:4050:48d:2a00::/64", world->now_usec, UINT64_MAX);
+	signs.announcements[2] = announced("2400:4050:48d:2b00::/64", world->now_usec, UINT64_MAX);
+	signs.announcements[2].index = 8; /* not of the WAN */
+	heritage_fill("wan0", 7, &world->memory.choice, &signs, &heritage);
+	return heritage;
+}
+
+static void test_heritage_says_what_was_left(void **state)
+{
+	struct world *world = *state;
+	_cleanup_text_ struct text text = TEXT_INIT;
+	struct heritage heritage = left_by(world), read;
+
+	heritage_print(&heritage, &text);
+	assert_int_equal(heritage_parse(text_get(&text), world->now_usec, &read), 0);
+	assert_string_equal(read.wan, "wan0");
+	assert_int_equal(read.announcement_count, 2);
+	assert_false(heritage_is_news(&heritage, &read, world->now_usec));
+	assert_false(heritage_is_news(&read, &heritage, world->now_usec));
+	assert_true(read.announcements[0].valid_until_usec == world->now_usec + 3600 * SECOND);
+	/* What has ended meanwhile is not told. */
+	assert_int_equal(heritage_parse(text_get(&text), world->now_usec + 3600 * SECOND, &read),
+			 0);
+	assert_int_equal(read.announcement_count, 1);
+	/* Of another boot. */
+	assert_int_equal(heritage_parse(text_get(&text), world->now_usec - 1, &read), -EBADMSG);
+}
+
+static void test_heritage_is_whole_or_refused(void **state)
+{
+	static const char *const wrong[] = {
+		"",
+		"\n",
+		"maped-line 2\nend\n",
+		"maped-line 1\n",
+		"maped-line 1\nend\nend\n",
+		"maped-line 1\nprefix 2400:4050:48d:2900::/64 1\nend\n", /* of which WAN? */
+		"maped-line 1\nwan a-name-of-16-char 7\nend\n",
+		"maped-line 1\nwan wan0 0\nend\n",
+		"maped-line 1\nwan wan0 -7\nend\n",
+		"maped-line 1\nwan wan0 7 7\nend\n",
+		"maped-line 1\nwan wan0 7\nwan wan0 7\nend\n",
+		"maped-line 1\nwan wan0 7\nprefix 2400:4050:48d:2900::/64 9\nend\n",
+		"maped-line 1\nwan wan0 7\nprefix 2400:4050:48d:2900::1/64 1\nend\n",
+		"maped-line 1\nwan wan0 7\nprefix fe80::/64 1\nend\n",
+		"maped-line 1\nwan wan0 7\nra 2400:4050:48d:2900::/80 1 0 1 1 9 999999999\nend\n",
+		"maped-line 1\nwan wan0 7\nra 2400:4050:48d:2900::/64 1 0 2 1 9 999999999\nend\n",
+		"maped-line 1\nwan wan0 7\nra 2400:4050:48d:2900::/64 1 0 1 1 9\nend\n",
+	};
+	struct world *world = *state;
+	_cleanup_text_ struct text text = TEXT_INIT, more = TEXT_INIT;
+	struct heritage heritage = left_by(world), read;
+
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
+		if (heritage_parse(wrong[i], world->now_usec, &read) != -EBADMSG)
+			fail_msg("taken: %s", wrong[i]);
+	heritage_print(&heritage, &text);
+	for (size_t length = text.length - 1; length-- > 0;) {
+		text.data[length] = '\0';
+		assert_int_equal(heritage_parse(text.data, world->now_usec, &read), -EBADMSG);
+	}
+	text_add(&more, "maped-line 1\nwan wan0 7\n");
+	for (unsigned int i = 0; i < SIGNS_ANNOUNCEMENT_MAX + 1; i++)
+		text_add(&more, "ra 2400:4050:48d:%x::/64 1 0 1 1 9 999999999\n", i);
+	text_add(&more, "end\n");
+	assert_int_equal(heritage_parse(text_get(&more), world->now_usec, &read), -EBADMSG);
+}
+
+static void repeat(struct announcement *one, uint64_t now_usec, uint64_t valid_usec)
+{
+	uint64_t appeared_usec = one->appeared_usec;
+	char prefix[PREFIX6_TEXT_MAX];
+
+	*one = announced(prefix6_format(&one->prefix, prefix), now_usec, valid_usec);
+	one->appeared_usec = appeared_usec;
+}
+
+static void test_heritage_of_every_announcement_is_no_news(void **state)
+{
+	struct world *world = *state;
+	struct heritage old = left_by(world), new = old;
+	uint64_t now_usec = world->now_usec + 500 * SECOND;
+
+	repeat(&new.announcements[0], now_usec, 3600 * SECOND);
+	repeat(&new.announcements[1], now_usec, UINT64_MAX);
+	assert_false(heritage_is_news(&old, &new, now_usec));
+	/* Lifetimes that count down: the end stays where it is, but for a second. */
+	repeat(&new.announcements[0], now_usec, 3101 * SECOND);
+	new.announcements[0].preferred_until_usec = old.announcements[0].preferred_until_usec - 1;
+	assert_false(heritage_is_news(&old, &new, now_usec));
+	repeat(&new.announcements[0], now_usec, 60 * SECOND);
+	assert_true(heritage_is_news(&old, &new, now_usec));
+	/* A deprecated prefix that is announced as such again. */
+	old.announcements[0].preferred_until_usec = now_usec - 9 * SECOND;
+	new.announcements[0] = old.announcements[0];
+	new.announcements[0].preferred_until_usec = now_usec;
+	assert_false(heritage_is_news(&old, &new, now_usec));
+	new.announcement_count--;
+	assert_true(heritage_is_news(&old, &new, now_usec));
+	/* Without a refresh on record it would look silent one day. */
+	new = old;
+	now_usec = world->now_usec + HERITAGE_STALE_USEC;
+	repeat(&new.announcements[1], now_usec, UINT64_MAX);
+	assert_true(heritage_is_news(&old, &new, now_usec));
+	/* The end of a short life is told in time. */
+	new = old;
+	now_usec = world->now_usec + 31 * SECOND;
+	repeat(&old.announcements[0], world->now_usec, 60 * SECOND);
+	repeat(&new.announcements[0], now_usec, 60 * SECOND);
+	assert_true(heritage_is_news(&old, &new, now_usec));
+	new = old;
+	new.chosen = false;
+	assert_true(heritage_is_news(&old, &new, world->now_usec));
+}
+
 static void test_pace_answers_at_once_but_not_in_a_loop(void **state)
 {
 	struct pace pace = {0};
@@ -290,6 +434,9 @@ int main(void)
 		WORLD_TEST(test_prefix_that_returns_ends_the_hold),
 		WORLD_TEST(test_other_prefix_is_not_held),
 		WORLD_TEST(test_carrier_loss_keeps_what_stands),
+		WORLD_TEST(test_heritage_says_what_was_left),
+		WORLD_TEST(test_heritage_is_whole_or_refused),
+		WORLD_TEST(test_heritage_of_every_announcement_is_no_news),
 		cmocka_unit_test(test_pace_answers_at_once_but_not_in_a_loop),
 		cmocka_unit_test(test_pace_backs_off_from_a_fight_and_forgets_it),
 		WORLD_TEST(test_status_line),

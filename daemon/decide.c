@@ -2,6 +2,7 @@
 #include "daemon/decide.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static enum state state_of_verdict(enum verdict verdict)
 {
@@ -31,6 +32,15 @@ static void hold_or_let_go(uint64_t now_usec, struct decide_memory *memory, stru
 	ret->look_again_usec = memory->lost_since_usec + DECIDE_HOLD_USEC;
 }
 
+/* Another than before has been waited for already, if the former was kept. */
+static void remember_wan(const struct wan_view *wan, struct decide_memory *memory)
+{
+	if (strcmp(memory->wan, wan->name) != 0 && memory->lost_since_usec == 0)
+		memory->lost_since_usec = memory->left_since_usec;
+	snprintf(memory->wan, sizeof(memory->wan), "%s", wan->name);
+	memory->left_since_usec = 0;
+}
+
 void decide(const struct wan_view *wan, const struct candidates *seen,
 	    const struct settings *settings, const struct ruleset *rules, uint64_t now_usec,
 	    struct decide_memory *memory, struct decision *ret)
@@ -43,7 +53,7 @@ void decide(const struct wan_view *wan, const struct candidates *seen,
 		*memory = (struct decide_memory){.choice.verdict = VERDICT_NO_PREFIX};
 		return;
 	}
-	snprintf(memory->wan, sizeof(memory->wan), "%s", wan->name);
+	remember_wan(wan, memory);
 	choose_prefix(seen, settings, rules, present ? &memory->choice : NULL, &ret->choice);
 	ret->state = state_of_verdict(ret->choice.verdict);
 	if (ret->choice.verdict == VERDICT_CHOSEN)
@@ -58,6 +68,16 @@ void decide(const struct wan_view *wan, const struct candidates *seen,
 	memory->choice = ret->choice;
 	if (ret->choice.verdict != VERDICT_CHOSEN)
 		memory->lost_since_usec = 0;
+}
+
+bool decide_wan_stays(const struct decide_memory *memory, const struct wan_view *other,
+		      const struct decision *there, uint64_t now_usec)
+{
+	if (memory->choice.verdict != VERDICT_CHOSEN || !other->found || there->usable ||
+	    strcmp(memory->wan, other->name) == 0)
+		return false;
+	return memory->left_since_usec == 0 ||
+	       now_usec - memory->left_since_usec < DECIDE_HOLD_USEC;
 }
 
 void decision_explain(const struct decision *decision, const struct wan_view *wan, struct text *out)

@@ -29,6 +29,7 @@ struct decide_memory {
 	char wan[IFNAMSIZ];       /* "" = none */
 	struct choice choice;     /* verdict CHOSEN: MAP-E is built on it */
 	uint64_t lost_since_usec; /* since when its prefix is gone; 0 = it is not */
+	uint64_t left_since_usec; /* since when decide_wan_stays(); 0 = it need not */
 };
 
 struct decision {
@@ -43,6 +44,12 @@ struct decision {
 void decide(const struct wan_view *wan, const struct candidates *seen,
 	    const struct settings *settings, const struct ruleset *rules, uint64_t now_usec,
 	    struct decide_memory *memory, struct decision *ret);
+
+/* Whether the WAN of memory is better kept than given up for the one on which there was decided:
+ * that has the default route now, but no MAP-E, and the route may be back in a moment. Until the
+ * hold is over, counted from memory->left_since_usec, which the caller keeps. */
+bool decide_wan_stays(const struct decide_memory *memory, const struct wan_view *other,
+		      const struct decision *there, uint64_t now_usec);
 
 /* The sentence behind a state that is not up: what is missing and what happens next. */
 void decision_explain(const struct decision *decision, const struct wan_view *wan,

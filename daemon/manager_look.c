@@ -33,18 +33,20 @@ void manager_schedule(struct manager *m, bool news)
 	look_at(m, at_usec);
 }
 
-static int take_snapshot(struct manager *m, const struct settings *settings, struct snapshot *ret,
+static int take_snapshot(struct manager *m, const struct settings *settings,
+			 const struct decide_memory *memory, bool wan_stays, struct snapshot *ret,
 			 struct fault *reterr)
 {
-	bool built = m->memory.choice.verdict == VERDICT_CHOSEN;
+	bool built = memory->choice.verdict == VERDICT_CHOSEN;
 	const struct snapshot_query query = {
 		.wan = settings->wan.interface,
-		.wan_before = m->memory.wan,
+		.wan_before = memory->wan,
+		.wan_stays = wan_stays,
 		.tunnel = settings->map.tunnel,
 		.ppp = settings->pppoe.enabled ? settings->pppoe.interface : "",
 		.lan = settings->lan.interfaces,
 		.lan_count = settings->lan.interface_count,
-		.own = &m->memory.choice.params.ce,
+		.own = &memory->choice.params.ce,
 		.own_count = built ? 1 : 0,
 		.route_metric = settings->map.route_metric,
 		.now_usec = machine_usec(CLOCK_BOOTTIME),
@@ -63,21 +65,70 @@ static struct wan_view wan_view(const struct settings *settings, const struct sn
 	};
 }
 
-int manager_foresee(struct manager *m, const struct setup *setup, struct choice *ret)
-{
-	_cleanup_snapshot_ struct snapshot snapshot = {0};
-	struct decide_memory memory = m->memory;
+/* What a look finds, and what is decided from it. */
+struct sight {
+	struct snapshot snapshot;
 	struct decision decision;
+};
+
+static void sight_done(struct sight *sight)
+{
+	snapshot_done(&sight->snapshot);
+}
+
+static int see_wan(struct manager *m, const struct setup *setup, bool wan_stays, uint64_t now_usec,
+		   struct decide_memory *memory, struct sight *ret, struct fault *reterr)
+{
 	struct wan_view wan;
 	int r;
 
-	r = take_snapshot(m, &setup->settings, &snapshot, NULL);
+	r = take_snapshot(m, &setup->settings, memory, wan_stays, &ret->snapshot, reterr);
 	if (r < 0)
 		return r;
-	wan = wan_view(&setup->settings, &snapshot);
-	decide(&wan, &snapshot.candidates, &setup->settings, &setup->rules,
-	       machine_usec(CLOCK_BOOTTIME), &memory, &decision);
-	*ret = decision.choice;
+	wan = wan_view(&setup->settings, &ret->snapshot);
+	decide(&wan, &ret->snapshot.candidates, &setup->settings, &setup->rules, now_usec, memory,
+	       &ret->decision);
+	return 0;
+}
+
+/* The caller frees ret with sight_done(), also after a failure. */
+static int see(struct manager *m, const struct setup *setup, uint64_t now_usec,
+	       struct decide_memory *memory, struct sight *ret, struct fault *reterr)
+{
+	struct decide_memory before = *memory;
+	uint64_t until_usec;
+	struct wan_view wan;
+	int r;
+
+	r = see_wan(m, setup, false, now_usec, memory, ret, reterr);
+	if (r < 0 || setup->settings.wan.interface[0])
+		return r;
+	wan = wan_view(&setup->settings, &ret->snapshot);
+	if (!decide_wan_stays(&before, &wan, &ret->decision, now_usec))
+		return 0;
+	sight_done(ret);
+	*ret = (struct sight){0};
+	*memory = before;
+	r = see_wan(m, setup, true, now_usec, memory, ret, reterr);
+	if (r < 0)
+		return r;
+	memory->left_since_usec = before.left_since_usec ? before.left_since_usec : now_usec;
+	until_usec = memory->left_since_usec + DECIDE_HOLD_USEC;
+	if (ret->decision.look_again_usec == 0 || ret->decision.look_again_usec > until_usec)
+		ret->decision.look_again_usec = until_usec;
+	return 0;
+}
+
+int manager_foresee(struct manager *m, const struct setup *setup, struct choice *ret)
+{
+	_cleanup_(sight_done) struct sight sight = {0};
+	struct decide_memory memory = m->memory;
+	int r;
+
+	r = see(m, setup, machine_usec(CLOCK_BOOTTIME), &memory, &sight, NULL);
+	if (r < 0)
+		return r;
+	*ret = sight.decision.choice;
 	return 0;
 }
 
@@ -311,37 +362,30 @@ static void report_decision(struct manager *m, const struct snapshot *snapshot,
  * changed, or negative errno. */
 static int look(struct manager *m, bool without_map, struct fault *reterr)
 {
-	_cleanup_snapshot_ struct snapshot snapshot = {0};
+	_cleanup_(sight_done) struct sight sight = {0};
 	_cleanup_plan_ struct plan plan = PLAN_EMPTY;
 	_cleanup_text_ struct text complaints = TEXT_INIT;
-	const struct settings *settings = &m->setup->settings;
-	struct decision decision;
-	struct wan_view wan;
-	uint64_t now_usec;
+	uint64_t now_usec = machine_usec(CLOCK_BOOTTIME);
 	int changes, r;
 
-	r = take_snapshot(m, settings, &snapshot, reterr);
+	r = see(m, m->setup, now_usec, &m->memory, &sight, reterr);
 	if (r < 0)
 		return r;
-	wan = wan_view(settings, &snapshot);
-	now_usec = machine_usec(CLOCK_BOOTTIME);
-	decide(&wan, &snapshot.candidates, settings, &m->setup->rules, now_usec, &m->memory,
-	       &decision);
-	leave_heritage(m, &snapshot, now_usec);
-	remember_ppp(settings, &snapshot, &m->ppp);
-	r = make_plan(m, &snapshot, without_map ? NULL : &decision, &plan, &complaints);
+	leave_heritage(m, &sight.snapshot, now_usec);
+	remember_ppp(&m->setup->settings, &sight.snapshot, &m->ppp);
+	r = make_plan(m, &sight.snapshot, without_map ? NULL : &sight.decision, &plan, &complaints);
 	if (r < 0)
 		return fault_errno(reterr, r, "make a plan");
 	changes = apply(m, &plan, reterr);
 	if (changes < 0)
 		return changes;
 	if (without_map) {
-		report_lines(m, &snapshot, &decision);
+		report_lines(m, &sight.snapshot, &sight.decision);
 		return changes;
 	}
 	backoff_reset(&m->backoff);
-	warn(m, &snapshot, &decision, &complaints);
-	report_decision(m, &snapshot, &decision);
+	warn(m, &sight.snapshot, &sight.decision, &complaints);
+	report_decision(m, &sight.snapshot, &sight.decision);
 	return changes;
 }
 

@@ -119,6 +119,7 @@ static int find_wan(const struct picture *picture, const struct link_info **ret,
 {
 	struct best_default best = {.picture = picture};
 	const struct rtnl_reader reader = {take_default, forget_default, &best};
+	const struct link_info *before;
 	int r = 0;
 
 	if (picture->query->wan[0]) {
@@ -129,7 +130,8 @@ static int find_wan(const struct picture *picture, const struct link_info **ret,
 		      &reader, reterr, "read IPv6 routes");
 	if (r < 0)
 		return r;
-	*ret = best.link ? best.link : wan_before(picture);
+	before = wan_before(picture);
+	*ret = best.link && !(before && picture->query->wan_stays) ? best.link : before;
 	return 0;
 }
 

@@ -20,6 +20,7 @@ struct snapshot_query {
 	const char *wan;             /* "" = the interface of the IPv6 default route */
 	const char *wan_before;      /* with "": what it is while there is no such route; NULL,
 				      * "" = none */
+	bool wan_stays;              /* it is also while another one has that route */
 	const char *tunnel;          /* never the WAN, never LAN */
 	const char *ppp;             /* "" = no PPPoE */
 	const char (*lan)[IFNAMSIZ]; /* none = every interface but those above and loopback */

@@ -350,6 +350,31 @@ def wan_outlives_its_default_route(box):
     need(maped.notify.wait("no interface has an IPv6 default route"), "STATUS is %s", maped.notify.status())
 
 
+@scenario.scenario
+def wan_away_for_a_moment_beside_another_line(box):
+    """The other one is there all the time, with a worse route and without MAP-E."""
+    config = AUTO + 'lan = { interfaces = [ "lan1" ]; };\n'
+    put(box, OCN[0])
+    put(box, "2a00:1:2:3::", "lan0")
+    default(box, "add")
+    default(box, "add", "lan0", 2048)
+    maped = box.start(config)
+    maped.ready()
+    up(box)
+    monitor = calm_monitor(box)
+    mark = maped.notify.mark()
+    default(box, "del")
+    drop(box, OCN[0])
+    need(maped.notify.wait("^STATUS=holding: the IPv6 prefix on wan0", mark), "STATUS is %s", maped.notify.status())
+    put(box, OCN[0])
+    default(box, "add")
+    need(maped.notify.wait(OCN_UP, maped.notify.mark() - 1), "STATUS is %s", maped.notify.status())
+    same([str(event) for event in changes_by(monitor.quiet(0.1), maped.pid)], [], "changes meanwhile")
+    default(box, "del")
+    need(box.wait_ours(box.NOTHING, 20) is not None, "never taken away")
+    need(maped.notify.wait("^STATUS=no-rule: .*2a00:1:2:3:"), "STATUS is %s", maped.notify.status())
+
+
 # ---- the file ----
 
 METRIC = 'map = { tunnel = "tun0"; tunnel_mode = "existing"; route_metric = %d; };\n'

@@ -140,6 +140,37 @@ static void test_wan_is_remembered_while_it_exists(void **state)
 	assert_int_equal(world->memory.choice.verdict, VERDICT_NO_PREFIX);
 }
 
+static void test_wan_stays_where_another_gives_nothing(void **state)
+{
+	struct world *world = *state;
+	const struct wan_view other = {.found = true, .name = "lte0", .up = true};
+	const struct wan_view same = {.found = true, .name = "wan0", .up = true};
+	const struct wan_view none = {.found = false, .name = ""};
+	struct decision there = {.choice.verdict = VERDICT_NO_RULE};
+
+	look(world);
+	assert_false(decide_wan_stays(&world->memory, &other, &there, world->now_usec));
+	see(world, "2400:4050:48d:2900::/64");
+	look(world);
+	assert_true(decide_wan_stays(&world->memory, &other, &there, world->now_usec));
+	assert_false(decide_wan_stays(&world->memory, &same, &there, world->now_usec));
+	assert_false(decide_wan_stays(&world->memory, &none, &there, world->now_usec));
+	world->memory.left_since_usec = world->now_usec;
+	assert_true(decide_wan_stays(&world->memory, &other, &there,
+				     world->now_usec + DECIDE_HOLD_USEC - 1));
+	assert_false(decide_wan_stays(&world->memory, &other, &there,
+				      world->now_usec + DECIDE_HOLD_USEC));
+	there.usable = true;
+	assert_false(decide_wan_stays(&world->memory, &other, &there, world->now_usec));
+	/* Without a prefix there it is not held once more. */
+	see_nothing(world);
+	world->wan.name = "lte0";
+	world->now_usec += DECIDE_HOLD_USEC;
+	assert_int_equal(look(world).state, STATE_WAITING_PREFIX);
+	look(world); /* it has the route again */
+	assert_int_equal(world->memory.left_since_usec, 0);
+}
+
 static void test_lost_prefix_is_held_then_let_go(void **state)
 {
 	struct world *world = *state;
@@ -430,6 +461,7 @@ int main(void)
 		WORLD_TEST(test_comes_up),
 		WORLD_TEST(test_missing_wan_is_named),
 		WORLD_TEST(test_wan_is_remembered_while_it_exists),
+		WORLD_TEST(test_wan_stays_where_another_gives_nothing),
 		WORLD_TEST(test_lost_prefix_is_held_then_let_go),
 		WORLD_TEST(test_prefix_that_returns_ends_the_hold),
 		WORLD_TEST(test_other_prefix_is_not_held),

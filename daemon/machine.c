@@ -51,7 +51,7 @@ int machine_recall(struct rtnl *nl, const struct setup *setup, struct watch *wat
 		   struct decide_memory *memory, struct fault *reterr)
 {
 	_cleanup_text_ struct text text = TEXT_INIT;
-	struct heritage heritage;
+	struct heritage heritage = {0};
 	int r;
 
 	r = runtime_read(HERITAGE_FILE, &text);

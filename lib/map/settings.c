@@ -68,12 +68,25 @@ static bool wan_equal(const struct wan_settings *a, const struct wan_settings *b
 	       (a->prefix_mode != PREFIX_STATIC || prefix6_equal(&a->prefix, &b->prefix));
 }
 
+static bool services_equal(const struct nat_settings *a, const struct nat_settings *b)
+{
+	if (a->open_count != b->open_count)
+		return false;
+	for (size_t i = 0; i < a->open_count; i++)
+		if (a->open[i].protocols != b->open[i].protocols ||
+		    a->open[i].ports.first != b->open[i].ports.first ||
+		    a->open[i].ports.last != b->open[i].ports.last)
+			return false;
+	return true;
+}
+
 bool settings_forwards_equal(const struct settings *a, const struct settings *b)
 {
 	const struct ruleset *rules_a = &a->map.own_rules, *rules_b = &b->map.own_rules;
 
 	if (a->forward_count != b->forward_count || rules_a->count != rules_b->count ||
-	    strcmp(a->map.provider, b->map.provider) != 0 || !wan_equal(&a->wan, &b->wan))
+	    strcmp(a->map.provider, b->map.provider) != 0 || !wan_equal(&a->wan, &b->wan) ||
+	    !services_equal(&a->nat, &b->nat))
 		return false;
 	for (size_t i = 0; i < a->forward_count; i++)
 		if (!forward_equal(&a->forwards[i], &b->forwards[i]))

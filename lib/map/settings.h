@@ -155,6 +155,6 @@ struct settings {
 void settings_defaults(struct settings *settings);
 void settings_done(struct settings *settings);
 
-/* The same forwards, and the same word on which port set they are to fit. */
+/* The same forwards and nat.open, and the same word on which port set they are to fit. */
 bool settings_forwards_equal(const struct settings *a, const struct settings *b);
 #define _cleanup_settings_ _cleanup_(settings_done)

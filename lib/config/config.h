@@ -12,9 +12,9 @@
 #include "lib/map/rule.h"
 #include "lib/map/settings.h"
 
-#define CONFIG_FILE       "/etc/maped.conf"
-#define CONFIG_FILE_MAX   (1024 * 1024) /* octets; a larger file is refused */
-#define CONFIG_RULES_OWN  "/etc/maped/rules"
+#define CONFIG_FILE      "/etc/maped.conf"
+#define CONFIG_FILE_MAX  (1024 * 1024) /* octets; a larger file is refused */
+#define CONFIG_RULES_OWN "/etc/maped/rules"
 
 /* complaints: one "file:line: sentence" a line, in the order of the file; empty on success.
  * 0, -EINVAL when there are complaints, -ENOENT when the file does not exist (also a complaint),

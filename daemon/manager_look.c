@@ -48,6 +48,7 @@ static int take_snapshot(struct manager *m, const struct settings *settings,
 		.lan_count = settings->lan.interface_count,
 		.own = &memory->choice.params.ce,
 		.own_count = built ? 1 : 0,
+		.ours = applier_addresses(m->applier),
 		.route_metric = settings->map.route_metric,
 		.now_usec = machine_usec(CLOCK_BOOTTIME),
 		.monotonic_usec = stamp_now_usec(),
@@ -214,6 +215,7 @@ static void keep_plan(struct manager *m, struct plan *plan)
 		setup_free(m->applied_setup);
 	m->applied_setup = m->setup;
 	watch_expect(m->watch, &m->plan);
+	watch_expect_addresses(m->watch, applier_addresses(m->applier));
 }
 
 /* Something changed although nothing else was wanted: somebody else had altered it. */

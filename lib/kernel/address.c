@@ -207,15 +207,73 @@ static bool listed(const struct address_info *address, const struct link_list *l
 	return false;
 }
 
+/* ---- what we put there ------------------------------------------------------------------- */
+
+static bool same_entry(const struct address_info *a, const struct address_info *b)
+{
+	return same_address(a, b) && a->prefix_len == b->prefix_len;
+}
+
+static bool remembers(const struct address_ours *ours, const struct address_info *address)
+{
+	for (size_t i = 0; i < ours->count; i++)
+		if (same_entry(&ours->list[i], address))
+			return true;
+	return false;
+}
+
+static void remember(struct address_ours *ours, const struct address_info *address)
+{
+	if (!remembers(ours, address) && ours->count < ADDRESS_OURS_MAX)
+		ours->list[ours->count++] = *address;
+}
+
+static void forget_one(struct address_ours *ours, const struct address_info *address)
+{
+	for (size_t i = ours->count; i-- > 0;)
+		if (same_entry(&ours->list[i], address))
+			ours->list[i] = ours->list[--ours->count];
+}
+
+static bool is_listed(const struct address_list *list, const struct address_info *address)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (same_entry(&list->list[i], address))
+			return true;
+	return false;
+}
+
+/* What is not there any more comes back as somebody else's. Kernels that keep IFA_PROTO put it on
+ * addresses of their own (::1, link-local), too. */
+static void compare_with_kernel(struct address_ours *ours, const struct address_list *have)
+{
+	for (size_t i = ours->count; i-- > 0;)
+		if (!is_listed(have, &ours->list[i]))
+			ours->list[i] = ours->list[--ours->count];
+	for (size_t i = 0; i < have->count; i++)
+		ours->marked |= have->list[i].protocol != 0;
+}
+
+bool address_is_ours(const struct address_ours *ours, const struct address_info *address)
+{
+	return address->protocol == PLAN_PROTOCOL || remembers(ours, address);
+}
+
 /* IFA_F_DEPRECATED follows from the preferred lifetime. */
-bool address_is_unaltered(const struct address_info *address)
+static bool has_our_times(const struct address_info *address)
 {
 	const uint32_t needed = IFA_F_PERMANENT | IFA_F_NODAD | IFA_F_NOPREFIXROUTE;
 
 	if (address->family == AF_INET)
-		return true;
+		return (address->flags & IFA_F_PERMANENT) && !(address->flags & IFA_F_DEPRECATED);
 	return (address->flags & needed) == needed && address->preferred_sec == 0 &&
 	       !(address->flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED));
+}
+
+bool address_is_altered(const struct address_ours *ours, const struct address_info *address)
+{
+	return address_is_ours(ours, address) &&
+	       (!has_our_times(address) || (ours->marked && address->protocol != PLAN_PROTOCOL));
 }
 
 /* ---- steps ------------------------------------------------------------------------------- */
@@ -232,7 +290,8 @@ static int add(struct rtnl *nl, const struct plan_address *want, const struct ad
 }
 
 static int ensure_one(struct rtnl *nl, const struct plan_address *want,
-		      const struct address_list *have, struct fault *reterr)
+		      const struct address_list *have, struct address_ours *ours,
+		      struct fault *reterr)
 {
 	struct address_info wanted;
 	int index, r;
@@ -247,15 +306,20 @@ static int ensure_one(struct rtnl *nl, const struct plan_address *want,
 		if (!same_address(address, &wanted))
 			continue;
 		/* The kernel holds one of each on an interface: a foreign one does its duty. */
-		if (address->protocol != PLAN_PROTOCOL || address_is_unaltered(address))
-			return 0;
-		return add(nl, want, &wanted, NLM_F_REPLACE, reterr);
+		if (address_is_ours(ours, address))
+			remember(ours, address);
+		return address_is_altered(ours, address)
+			       ? add(nl, want, &wanted, NLM_F_REPLACE, reterr)
+			       : 0;
 	}
-	return add(nl, want, &wanted, NLM_F_EXCL, reterr);
+	r = add(nl, want, &wanted, NLM_F_EXCL, reterr);
+	if (r >= 0)
+		remember(ours, &wanted);
+	return r;
 }
 
 int address_ensure(struct rtnl *nl, const struct plan_address *want, size_t count,
-		   struct fault *reterr)
+		   struct address_ours *ours, struct fault *reterr)
 {
 	_cleanup_address_list_ struct address_list have = {0};
 	int changed = 0, r;
@@ -263,8 +327,10 @@ int address_ensure(struct rtnl *nl, const struct plan_address *want, size_t coun
 	if (count == 0)
 		return 0;
 	r = address_list_read(nl, AF_UNSPEC, &have, reterr);
+	if (r >= 0)
+		compare_with_kernel(ours, &have);
 	for (size_t i = 0; r >= 0 && i < count; i++) {
-		r = ensure_one(nl, &want[i], &have, reterr);
+		r = ensure_one(nl, &want[i], &have, ours, reterr);
 		changed += r > 0;
 	}
 	return r < 0 ? r : changed;
@@ -298,18 +364,8 @@ static int remove_one(struct rtnl *nl, const struct address_info *address, struc
 	return r < 0 ? r : 1;
 }
 
-/* Kernels that keep IFA_PROTO put it on addresses of their own (::1, link-local), too. */
-static bool kernel_tells_protocol(const struct address_list *have)
-{
-	for (size_t i = 0; i < have->count; i++)
-		if (have->list[i].protocol != 0)
-			return true;
-	return false;
-}
-
-int address_stale(struct rtnl *nl, int family, const struct plan_address *want, size_t count,
-		  const struct plan_address *previous, size_t previous_count,
-		  struct address_list *ret, struct fault *reterr)
+int address_stale(struct rtnl *nl, const struct plan_address *want, size_t count,
+		  struct address_ours *ours, struct address_list *ret, struct fault *reterr)
 {
 	_cleanup_address_list_ struct address_list have = {0};
 	_cleanup_link_list_ struct link_list links = {0};
@@ -321,17 +377,11 @@ int address_stale(struct rtnl *nl, int family, const struct plan_address *want, 
 		r = link_list_read(nl, "", &links, reterr);
 	if (r < 0)
 		return r;
-	if (kernel_tells_protocol(&have))
-		previous_count = 0;
+	compare_with_kernel(ours, &have);
 	for (size_t i = 0; i < have.count; i++) {
 		const struct address_info *address = &have.list[i];
 
-		if (family != AF_UNSPEC && address->family != family)
-			continue;
-		if (address->protocol != PLAN_PROTOCOL &&
-		    !listed(address, &links, previous, previous_count))
-			continue;
-		if (!listed(address, &links, want, count))
+		if (address_is_ours(ours, address) && !listed(address, &links, want, count))
 			have.list[kept++] = *address;
 	}
 	have.count = kept;
@@ -341,7 +391,7 @@ int address_stale(struct rtnl *nl, int family, const struct plan_address *want, 
 }
 
 int address_remove(struct rtnl *nl, int family, const struct address_list *stale,
-		   struct fault *reterr)
+		   struct address_ours *ours, struct fault *reterr)
 {
 	int changed = 0, r = 0;
 
@@ -349,26 +399,28 @@ int address_remove(struct rtnl *nl, int family, const struct address_list *stale
 		if (stale->list[i].family != family)
 			continue;
 		r = remove_one(nl, &stale->list[i], reterr);
+		if (r >= 0)
+			forget_one(ours, &stale->list[i]);
 		changed += r > 0;
 	}
 	return r < 0 ? r : changed;
 }
 
 int address_sync(struct rtnl *nl, const struct plan_address *want, size_t count,
-		 const struct plan_address *previous, size_t previous_count, struct fault *reterr)
+		 struct address_ours *ours, struct fault *reterr)
 {
 	_cleanup_address_list_ struct address_list stale = {0};
 	int added, ip4, ip6, r;
 
-	added = address_ensure(nl, want, count, reterr);
+	added = address_ensure(nl, want, count, ours, reterr);
 	if (added < 0)
 		return added;
-	r = address_stale(nl, AF_UNSPEC, want, count, previous, previous_count, &stale, reterr);
+	r = address_stale(nl, want, count, ours, &stale, reterr);
 	if (r < 0)
 		return r;
-	ip6 = address_remove(nl, AF_INET6, &stale, reterr);
+	ip6 = address_remove(nl, AF_INET6, &stale, ours, reterr);
 	if (ip6 < 0)
 		return ip6;
-	ip4 = address_remove(nl, AF_INET, &stale, reterr);
+	ip4 = address_remove(nl, AF_INET, &stale, ours, reterr);
 	return ip4 < 0 ? ip4 : added + ip6 + ip4;
 }

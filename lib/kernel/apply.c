@@ -16,6 +16,7 @@ struct applier {
 	struct apply_nat nat;
 	struct sysctl_record sysctls;
 	char *state_file;
+	struct address_ours addresses;
 };
 
 int applier_open(struct rtnl *nl, const struct apply_nat *nat, const char *state_file,
@@ -47,6 +48,11 @@ void applier_close(struct applier *applier)
 	sysctl_record_done(&applier->sysctls);
 	free(applier->state_file);
 	free(applier);
+}
+
+const struct address_ours *applier_addresses(const struct applier *applier)
+{
+	return &applier->addresses;
 }
 
 /* ---- one run ----------------------------------------------------------------------------- */
@@ -128,16 +134,15 @@ static int ensure_addresses(struct run *run, int family, struct fault *reterr)
 	struct plan_address addresses[PLAN_ADDRESS_MAX];
 	size_t count = addresses_of(run->want, family, addresses);
 
-	return address_ensure(run->applier->nl, addresses, count, reterr);
+	return address_ensure(run->applier->nl, addresses, count, &run->applier->addresses, reterr);
 }
 
 static int find_stale(struct run *run, struct fault *reterr)
 {
-	const struct plan *want = run->want, *have = run->have;
+	const struct plan *want = run->want;
 
-	return address_stale(run->applier->nl, AF_UNSPEC, want->addresses, want->address_count,
-			     have ? have->addresses : NULL, have ? have->address_count : 0,
-			     &run->stale, reterr);
+	return address_stale(run->applier->nl, want->addresses, want->address_count,
+			     &run->applier->addresses, &run->stale, reterr);
 }
 
 /* ---- steps, in the order in which they are taken ------------------------------------------ */
@@ -150,7 +155,8 @@ static int close_gate(struct run *run, struct fault *reterr)
 
 	if (r < 0)
 		return r;
-	return address_remove(run->applier->nl, AF_INET6, &run->stale, reterr);
+	return address_remove(run->applier->nl, AF_INET6, &run->stale, &run->applier->addresses,
+			      reterr);
 }
 
 static int withdraw_early(struct run *run, struct fault *reterr)
@@ -258,7 +264,8 @@ static int forget_connections(struct run *run, struct fault *reterr)
 
 static int remove_shared_address(struct run *run, struct fault *reterr)
 {
-	return address_remove(run->applier->nl, AF_INET, &run->stale, reterr);
+	return address_remove(run->applier->nl, AF_INET, &run->stale, &run->applier->addresses,
+			      reterr);
 }
 
 static int open_gate(struct run *run, struct fault *reterr)
@@ -343,9 +350,10 @@ static int take_steps_twice(struct applier *applier, const struct plan *want,
 static int predecessor_stands(struct rtnl *nl, struct fault *reterr)
 {
 	_cleanup_address_list_ struct address_list addresses = {0};
+	struct address_ours ours = {.count = 0};
 	int r;
 
-	r = address_stale(nl, AF_UNSPEC, NULL, 0, NULL, 0, &addresses, reterr);
+	r = address_stale(nl, NULL, 0, &ours, &addresses, reterr);
 	if (r < 0)
 		return r;
 	if (addresses.count > 0)

@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "lib/kernel/address.h"
 #include "lib/kernel/rtnl.h"
 #include "lib/map/plan.h"
 
@@ -33,6 +34,9 @@ int applier_open(struct rtnl *nl, const struct apply_nat *nat, const char *state
 		 struct applier **ret, struct fault *reterr);
 void applier_close(struct applier *applier); /* takes NULL; changes nothing in the kernel */
 DEFINE_CLEANUP(struct applier *, applier_close);
+
+/* What it put there; good until the next plan_apply(). */
+const struct address_ours *applier_addresses(const struct applier *applier);
 
 /* Makes the kernel as want says; PLAN_EMPTY takes everything away.
  *

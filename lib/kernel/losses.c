@@ -36,6 +36,11 @@ void losses_expect(struct losses *losses, const struct plan *plan)
 	losses->sysctl_count = plan->sysctl_count;
 }
 
+void losses_expect_addresses(struct losses *losses, const struct address_ours *ours)
+{
+	losses->ours = *ours;
+}
+
 bool losses_take_link(struct losses *losses, const struct link_info *link, bool gone)
 {
 	const struct plan_tunnel *want = &losses->tunnel;
@@ -71,7 +76,7 @@ bool losses_take_address(struct losses *losses, const struct address_info *addre
 		if (gone)
 			note(losses, "address %s dev %s deleted", address_format(address, text),
 			     want->interface);
-		else if (address->protocol == PLAN_PROTOCOL && !address_is_unaltered(address))
+		else if (address_is_altered(&losses->ours, address))
 			note(losses, "address %s dev %s altered", address_format(address, text),
 			     want->interface);
 		return true;

@@ -23,6 +23,7 @@ struct losses {
 	struct plan_tunnel tunnel;
 	struct plan_address addresses[PLAN_ADDRESS_MAX];
 	size_t address_count;
+	struct address_ours ours;
 	struct plan_route routes[PLAN_ROUTE_MAX];
 	size_t route_count;
 	struct plan_rule rules[PLAN_RULE_MAX];
@@ -35,6 +36,8 @@ struct losses {
 };
 
 void losses_expect(struct losses *losses, const struct plan *plan);
+/* Which addresses are ours even without our protocol. */
+void losses_expect_addresses(struct losses *losses, const struct address_ours *ours);
 
 /* Each takes one event. name: of the interface, "" when it is not known any more. True when the
  * object is one of the expected (whatever happened to it). */

@@ -197,7 +197,8 @@ static bool is_lan(const struct picture *picture, int index)
 
 static bool is_own(const struct snapshot_query *query, const struct address_info *address)
 {
-	if (address->protocol == PLAN_PROTOCOL)
+	if (address->protocol == PLAN_PROTOCOL ||
+	    (query->ours && address_is_ours(query->ours, address)))
 		return true;
 	for (size_t i = 0; i < query->own_count; i++)
 		if (memcmp(&query->own[i], &address->ip6, sizeof(address->ip6)) == 0)

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/kernel/address.h"
 #include "lib/kernel/rtnl.h"
 #include "lib/kernel/watch.h"
 #include "lib/map/choose.h"
@@ -27,9 +28,10 @@ struct snapshot_query {
 	size_t lan_count;
 	const struct in6_addr *own; /* CE addresses of ours, no signs of a prefix */
 	size_t own_count;
-	uint32_t route_metric;   /* of our default route in the main table */
-	uint64_t now_usec;       /* CLOCK_BOOTTIME */
-	uint64_t monotonic_usec; /* CLOCK_MONOTONIC, of the same moment */
+	const struct address_ours *ours; /* the same, whatever became of them; NULL = not known */
+	uint32_t route_metric;           /* of our default route in the main table */
+	uint64_t now_usec;               /* CLOCK_BOOTTIME */
+	uint64_t monotonic_usec;         /* CLOCK_MONOTONIC, of the same moment */
 };
 
 /* A default route in the main table that wins over ours. */

@@ -454,6 +454,11 @@ void watch_expect(struct watch *watch, const struct plan *plan)
 		watch->ppp_used |= strcmp(plan->routes[i].interface, watch->ppp) == 0;
 }
 
+void watch_expect_addresses(struct watch *watch, const struct address_ours *ours)
+{
+	losses_expect_addresses(&watch->losses, ours);
+}
+
 void watch_take_losses(struct watch *watch, struct text *out)
 {
 	losses_move(&watch->losses, out);

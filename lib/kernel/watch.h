@@ -19,6 +19,7 @@
 #include "lib/base/fault.h"
 #include "lib/base/macro.h"
 #include "lib/base/text.h"
+#include "lib/kernel/address.h"
 #include "lib/kernel/signs.h"
 #include "lib/map/plan.h"
 
@@ -58,6 +59,9 @@ struct watch_counts watch_counts(const struct watch *watch);
 
 /* The plan whose objects are missed when they go. Copied; an empty plan misses nothing. */
 void watch_expect(struct watch *watch, const struct plan *plan);
+
+/* Which addresses of it are ours even when they lose our protocol. Copied. */
+void watch_expect_addresses(struct watch *watch, const struct address_ours *ours);
 
 /* Moves the sentences about what of the expected plan went away or changed since the last call into
  * out, one a line: "route default dev map0 table 254 metric 1024 deleted". Who did it the kernel

@@ -85,6 +85,9 @@ FAULTS = [
     Fault("CE address altered", lambda box: box.router.netlink.put_address(
         box.index("wan0"), CE, 128, preferred=5000, flags=netlink.NODAD, protocol=netlink.OURS),
         address_event(CE, netlink.NOPREFIXROUTE | netlink.DEPRECATED), "address %s/128 dev wan0" % CE),
+    Fault("CE address taken over and altered", lambda box: box.router.netlink.put_address(
+        box.index("wan0"), CE, 128, flags=netlink.NODAD),
+        address_event(CE, netlink.NOPREFIXROUTE | netlink.DEPRECATED), "address %s/128 dev wan0 altered" % CE),
     Fault("shared address deleted", delete_shared, route_event(254), "address %s/32 dev tun0 deleted" % IPV4),
     Fault("default route deleted", delete_default, route_event(254), "route default dev tun0 table 254 metric 1024 deleted"),
     Fault("PPPoE's default route deleted", lambda box: delete_default(box, 10), route_event(10),

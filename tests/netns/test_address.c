@@ -51,6 +51,7 @@ static void test_absent_present_same_changed_absent(void **state)
 	const struct plan_address second[] = {ip6("wan", "2001:db8:e::13"),
 					      ip4("map0", "192.0.2.19")};
 	struct rtnl *nl = *state;
+	struct address_ours ours = {.count = 0};
 	struct fault fault = {0};
 	char before[4096];
 	uint64_t sent;
@@ -58,7 +59,7 @@ static void test_absent_present_same_changed_absent(void **state)
 
 	make_links();
 	snprintf(before, sizeof(before), "%s", shell_output(ALL));
-	r = address_sync(nl, first, 2, NULL, 0, &fault);
+	r = address_sync(nl, first, 2, &ours, &fault);
 	assert_done(r, fault);
 	assert_int_equal(r, 2);
 	assert_output("wan inet6 2001:db8:f::12/128 scope global nodad noprefixroute deprecated "
@@ -73,17 +74,17 @@ static void test_absent_present_same_changed_absent(void **state)
 	assert_empty("ip -6 route show | grep f::12");
 
 	sent = rtnl_changes(nl);
-	assert_int_equal(address_sync(nl, first, 2, NULL, 0, &fault), 0);
+	assert_int_equal(address_sync(nl, first, 2, &ours, &fault), 0);
 	assert_int_equal(rtnl_changes(nl), sent);
 
-	assert_int_equal(address_sync(nl, second, 2, first, 2, &fault), 4);
+	assert_int_equal(address_sync(nl, second, 2, &ours, &fault), 4);
 	assert_empty(ALL " | grep -e f::12 -e 192.0.2.18");
 	assert_output("2", ALL " | grep -c -e e::13 -e 192.0.2.19");
 
-	assert_int_equal(address_sync(nl, NULL, 0, second, 2, &fault), 2);
+	assert_int_equal(address_sync(nl, NULL, 0, &ours, &fault), 2);
 	assert_string_equal(shell_output(ALL), before);
 	sent = rtnl_changes(nl);
-	assert_int_equal(address_sync(nl, NULL, 0, second, 2, &fault), 0);
+	assert_int_equal(address_sync(nl, NULL, 0, &ours, &fault), 0);
 	assert_int_equal(rtnl_changes(nl), sent);
 }
 
@@ -92,12 +93,13 @@ static void test_usable_at_once(void **state)
 	const struct plan_address want = ip6("wan", "2001:db8:f::12");
 	struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_addr = want.ip6};
 	struct rtnl *nl = *state;
+	struct address_ours ours = {.count = 0};
 	struct fault fault = {0};
 	int fd;
 
 	make_links();
 	sh("echo 10000 > /proc/sys/net/ipv6/neigh/wan/retrans_time_ms");
-	assert_int_equal(address_ensure(nl, &want, 1, &fault), 1);
+	assert_int_equal(address_ensure(nl, &want, 1, &ours, &fault), 1);
 	fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
 	close(fd);
@@ -111,40 +113,82 @@ static void test_alterations_are_mended(void **state)
 {
 	const struct plan_address want = ip6("wan", "2001:db8:f::12");
 	struct rtnl *nl = *state;
+	struct address_ours ours = {.count = 0};
 	struct fault fault = {0};
 
 	make_links();
-	assert_int_equal(address_ensure(nl, &want, 1, &fault), 1);
+	assert_int_equal(address_ensure(nl, &want, 1, &ours, &fault), 1);
 	/* What keeps our protocol number but not our lifetimes. */
 	sh("ip address change 2001:db8:f::12/128 dev wan valid_lft 3600 preferred_lft 1800 proto "
 	   "0x4d 2>/dev/null || true");
 	if (strstr(shell_output("ip address show dev wan"), "1800sec")) {
-		assert_int_equal(address_ensure(nl, &want, 1, &fault), 1);
+		assert_int_equal(address_ensure(nl, &want, 1, &ours, &fault), 1);
 		assert_empty("ip -o address show dev wan | grep f::12 | grep 1800sec");
 	}
-	assert_int_equal(address_ensure(nl, &want, 1, &fault), 0);
+	assert_int_equal(address_ensure(nl, &want, 1, &ours, &fault), 0);
+}
+
+/* `ip address change` leaves nothing of what we said, our protocol number neither. */
+static void test_what_was_taken_over_is_ours(void **state)
+{
+	static const char *const changes[] = {
+		"ip address change 2001:db8:f::12/128 dev wan",
+		"ip address change 2001:db8:f::12/128 dev wan valid_lft 3600 preferred_lft 1800",
+		"ip address change 2001:db8:f::12/128 dev wan nodad noprefixroute preferred_lft 0",
+		"ip address change 192.0.2.18/32 dev map0",
+		"ip address change 192.0.2.18/32 dev map0 valid_lft 3600 preferred_lft 1800",
+	};
+	const struct plan_address want[] = {ip6("wan", "2001:db8:f::12"),
+					    ip4("map0", "192.0.2.18")};
+	struct address_ours ours = {.count = 0};
+	struct rtnl *nl = *state;
+	struct fault fault = {0};
+	char before[4096], good[4096];
+
+	make_links();
+	snprintf(before, sizeof(before), "%s", shell_output("ip -d address"));
+	assert_int_equal(address_sync(nl, want, 2, &ours, &fault), 2);
+	snprintf(good, sizeof(good), "%s", shell_output("ip -d address"));
+	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+		print_message("%s\n", changes[i]);
+		sh("%s", changes[i]);
+		assert_int_equal(address_sync(nl, want, 2, &ours, &fault), ours.marked);
+		assert_string_equal(shell_output("ip -d address"), good);
+		assert_int_equal(address_sync(nl, want, 2, &ours, &fault), 0);
+	}
+	/* Not mended in time, it goes all the same. */
+	sh("ip address change 2001:db8:f::12/128 dev wan");
+	sh("ip address change 192.0.2.18/32 dev map0");
+	assert_int_equal(address_sync(nl, NULL, 0, &ours, &fault), 2);
+	assert_string_equal(shell_output("ip -d address"), before);
+	/* Put there by another program after that, it is no longer ours. */
+	sh("ip address add 2001:db8:f::12/128 dev wan nodad");
+	assert_int_equal(address_sync(nl, NULL, 0, &ours, &fault), 0);
+	assert_int_equal(address_sync(nl, want, 1, &ours, &fault), 0);
 }
 
 static void test_a_foreign_one_counts_and_stays(void **state)
 {
 	const struct plan_address want = ip6("wan", "2001:db8:1::5");
 	struct rtnl *nl = *state;
+	struct address_ours ours = {.count = 0};
 	struct fault fault = {0};
 	uint64_t sent = rtnl_changes(nl);
 
 	make_links();
-	assert_int_equal(address_sync(nl, &want, 1, NULL, 0, &fault), 0);
+	assert_int_equal(address_sync(nl, &want, 1, &ours, &fault), 0);
 	assert_int_equal(rtnl_changes(nl), sent);
-	assert_int_equal(address_sync(nl, NULL, 0, &want, 1, &fault), 0);
+	assert_int_equal(address_sync(nl, NULL, 0, &ours, &fault), 0);
 	assert_output("1", ALL " | grep -c 2001:db8:1::5");
 }
 
 static void test_missing_interface_is_named(void **state)
 {
 	const struct plan_address want = ip6("nowhere", "2001:db8:f::12");
+	struct address_ours ours = {.count = 0};
 	struct fault fault = {0};
 
-	assert_int_equal(address_ensure(*state, &want, 1, &fault), -ENODEV);
+	assert_int_equal(address_ensure(*state, &want, 1, &ours, &fault), -ENODEV);
 	assert_string_equal(fault.text, "interface nowhere does not exist");
 }
 
@@ -154,6 +198,7 @@ static void test_every_request_may_fail(void **state)
 					     ip4("map0", "192.0.2.18")};
 	const struct plan_address second[] = {ip6("wan", "2001:db8:e::13"),
 					      ip4("map0", "192.0.2.19")};
+	struct address_ours ours = {.count = 0};
 	struct fail_nth fail = {.code = -EPERM};
 	struct rtnl *nl = *state;
 	bool failed = true;
@@ -164,10 +209,10 @@ static void test_every_request_may_fail(void **state)
 		int r;
 
 		assert_true(n < 100);
-		assert_true(address_sync(nl, first, 2, second, 2, NULL) >= 0);
+		assert_true(address_sync(nl, first, 2, &ours, NULL) >= 0);
 		fail.n = n;
 		fail_nth(nl, &fail);
-		r = address_sync(nl, second, 2, first, 2, &fault);
+		r = address_sync(nl, second, 2, &ours, &fault);
 		rtnl_set_send_hook(nl, NULL, NULL);
 		failed = fail.seen >= n;
 		if (!failed) {
@@ -178,7 +223,7 @@ static void test_every_request_may_fail(void **state)
 		assert_int_equal(fault.code, -EPERM);
 		assert_non_null(strstr(fault.text, "Operation not permitted"));
 		/* Tried again it goes on from where it stands. */
-		assert_done(address_sync(nl, second, 2, first, 2, &fault), fault);
+		assert_done(address_sync(nl, second, 2, &ours, &fault), fault);
 		assert_output("2", ALL " | grep -c -e e::13 -e 192.0.2.19");
 		assert_empty(ALL " | grep -e f::12 -e 192.0.2.18");
 	}
@@ -237,6 +282,7 @@ int main(void)
 		netns_test(test_absent_present_same_changed_absent),
 		netns_test(test_usable_at_once),
 		netns_test(test_alterations_are_mended),
+		netns_test(test_what_was_taken_over_is_ours),
 		netns_test(test_a_foreign_one_counts_and_stays),
 		netns_test(test_missing_interface_is_named),
 		netns_test(test_a_dump_in_motion_is_repeated),

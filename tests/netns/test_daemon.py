@@ -619,6 +619,38 @@ def stop_leaves_the_box_as_found(box):
 
 
 @scenario.scenario
+def addresses_taken_over(box):
+    """`ip address change` makes ours somebody else's, as the kernel sees it."""
+    put(box, OCN[0])
+    before = box.picture()
+    maped = box.start()
+    need(maped.ready(), "no READY: %s", maped.log())
+    up(box)
+    for address, device in ((OCN[1] + "/128", "wan0"), (OCN[2] + "/32", "tun0")):
+        said = len(maped.log())
+        box.router.run("ip", "address", "change", address, "dev", device, "valid_lft", "3600", "preferred_lft", "1800")
+        need(maped.wait_log("^repaired: address %s dev %s altered$" % (address, device), said), "the log says %s", maped.log())
+        up(box)
+        need("3600" not in box.router.run("ip", "address", "show", "dev", device), "%s keeps its lifetimes", address)
+    # one that is not mended first: no sign of a prefix, and it goes with the mapping
+    maped.send(signal.SIGSTOP)
+    put(box, OCN[1], host="", flags=0)
+    put(box, V6PLUS[0])
+    drop(box, OCN[0])
+    maped.send(signal.SIGCONT)
+    up(box, V6PLUS)
+    need(OCN[1] not in box.router.run("ip", "address"), "the old CE address stays")
+    maped.send(signal.SIGSTOP)
+    put(box, V6PLUS[1], host="", flags=0)
+    maped.send(signal.SIGTERM)
+    maped.send(signal.SIGCONT)
+    same(maped.end(), 0, "exit status")
+    drop(box, V6PLUS[0])
+    put(box, OCN[0])
+    same(boxes.differences(before, box.picture()), "", "left behind")
+
+
+@scenario.scenario
 def killed_and_adopted(box):
     put(box, OCN[0])
     maped = box.start()

@@ -84,38 +84,63 @@ bool losses_take_address(struct losses *losses, const struct address_info *addre
 	return false;
 }
 
-bool losses_take_route(struct losses *losses, const struct route_info *route, const char *name,
-		       bool gone)
+static void note_route(struct losses *losses, const struct plan_route *want, const char *what)
 {
-	if (route->family != AF_INET || route->dst_len != 0 || route->protocol != PLAN_PROTOCOL)
+	note(losses, "route %sdefault%s%s table %u metric %u %s",
+	     want->interface[0] ? "" : "unreachable ", want->interface[0] ? " dev " : "",
+	     want->interface, want->table, want->metric, what);
+}
+
+/* `ip route replace` takes ours away without a word about it: the first of the same table and
+ * metric, which is ours unless another stood before it. In the main table a foreign default route
+ * is news, whatever it does to ours. */
+static bool take_foreign_route(struct losses *losses, const struct route_info *route, bool replaces)
+{
+	bool same_table = false;
+
+	for (size_t i = 0; i < losses->route_count; i++) {
+		const struct plan_route *want = &losses->routes[i];
+
+		same_table |= want->table == route->table;
+		if (replaces && want->table == route->table && want->metric == route->metric)
+			note_route(losses, want, "replaced");
+	}
+	return same_table && route->table != PLAN_MAIN_TABLE;
+}
+
+bool losses_take_route(struct losses *losses, const struct route_info *route, const char *name,
+		       enum route_event event)
+{
+	if (route->family != AF_INET || route->dst_len != 0)
 		return false;
-	for (size_t i = 0; gone && i < losses->route_count; i++) {
+	if (route->protocol != PLAN_PROTOCOL)
+		return take_foreign_route(losses, route, event == ROUTE_REPLACES);
+	for (size_t i = 0; event == ROUTE_GONE && i < losses->route_count; i++) {
 		const struct plan_route *want = &losses->routes[i];
 
 		if (want->table != route->table || want->metric != route->metric ||
 		    (want->interface[0] == '\0') != (route->type == RTN_UNREACHABLE) ||
 		    (name[0] && want->interface[0] && strcmp(name, want->interface) != 0))
 			continue;
-		note(losses, "route %sdefault%s%s table %u metric %u deleted",
-		     want->interface[0] ? "" : "unreachable ", want->interface[0] ? " dev " : "",
-		     want->interface, want->table, want->metric);
+		note_route(losses, want, "deleted");
 	}
 	return true;
 }
 
 bool losses_take_rule(struct losses *losses, const struct policy_info *info, bool gone)
 {
-	if (info->protocol != PLAN_PROTOCOL)
-		return false;
-	for (size_t i = 0; gone && i < losses->rule_count; i++) {
+	for (size_t i = 0; info->plain && i < losses->rule_count; i++) {
 		const struct plan_rule *want = &losses->rules[i];
-
 		char text[POLICY_TEXT_MAX];
 
-		if (policy_same(want, &info->rule))
+		/* Another program's may have stood for ours (policy_ensure). */
+		if (!policy_same(want, &info->rule))
+			continue;
+		if (gone)
 			note(losses, "policy rule %s deleted", policy_describe(want, text));
+		return true;
 	}
-	return true;
+	return info->protocol == PLAN_PROTOCOL;
 }
 
 static bool setting_is_altered(const struct plan_sysctl *want, const char *path, int value)

@@ -44,8 +44,14 @@ void losses_expect_addresses(struct losses *losses, const struct address_ours *o
 bool losses_take_link(struct losses *losses, const struct link_info *link, bool gone);
 bool losses_take_address(struct losses *losses, const struct address_info *address,
 			 const char *name, bool gone);
+enum route_event {
+	ROUTE_NEW,
+	ROUTE_REPLACES, /* new, in the place of another one */
+	ROUTE_GONE,
+};
+/* True for a foreign one, too, when it stands in a table that is ours to fill. */
 bool losses_take_route(struct losses *losses, const struct route_info *route, const char *name,
-		       bool gone);
+		       enum route_event event);
 bool losses_take_rule(struct losses *losses, const struct policy_info *info, bool gone);
 /* A kernel setting, with its path below /proc/sys: true only when the value is not as wanted. */
 bool losses_take_setting(struct losses *losses, const char *path, int value);

@@ -257,21 +257,28 @@ static unsigned int take_address(struct watch *watch, const struct nlmsghdr *mes
 	return in6_is_global(&address.ip6) ? news(watch, WATCH_ADDRESS) : 0;
 }
 
+static enum route_event route_event(const struct nlmsghdr *message)
+{
+	if (message->nlmsg_type == RTM_DELROUTE)
+		return ROUTE_GONE;
+	return message->nlmsg_flags & NLM_F_REPLACE ? ROUTE_REPLACES : ROUTE_NEW;
+}
+
 static unsigned int take_route(struct watch *watch, const struct nlmsghdr *message,
 			       uint64_t now_usec)
 {
-	bool gone = message->nlmsg_type == RTM_DELROUTE;
+	enum route_event event = route_event(message);
 	struct route_info route;
 	char buffer[IFNAMSIZ];
 
 	if (route_parse(message, &route) < 0)
 		return 0;
 	if (signs_is_delegation(&route)) {
-		signs_take_route(&watch->signs, &route, gone, message->nlmsg_flags & NLM_F_REPLACE,
-				 now_usec);
+		signs_take_route(&watch->signs, &route, event == ROUTE_GONE,
+				 event == ROUTE_REPLACES, now_usec);
 		return news(watch, WATCH_ROUTE);
 	}
-	if (losses_take_route(&watch->losses, &route, link_name(watch, route.oif, buffer), gone))
+	if (losses_take_route(&watch->losses, &route, link_name(watch, route.oif, buffer), event))
 		return WATCH_ROUTE;
 	return route.dst_len == 0 && route.table == RT_TABLE_MAIN ? news(watch, WATCH_ROUTE) : 0;
 }

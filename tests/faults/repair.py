@@ -69,6 +69,13 @@ def delete_default(box, table=254):
     box.router.netlink.delete_route("0.0.0.0", 0, index=route.index, metric=route.metric, table=table)
 
 
+def replace_default(box):
+    """`ip route replace default dev ppp0 table 10`, a line of many an ip-up script; and the script's end."""
+    index = box.index("ppp0")
+    box.router.netlink.add_route("0.0.0.0", 0, index=index, table=10, flags=netlink.CREATE | netlink.REPLACE)
+    box.router.netlink.delete_route("0.0.0.0", 0, protocol=netlink.STATIC, index=index, table=10)
+
+
 def delete_floor(box):
     route = next(route for route in box.router.netlink.routes(socket.AF_INET)
                  if route.protocol == netlink.OURS and route.kind == netlink.UNREACHABLE)
@@ -85,13 +92,14 @@ FAULTS = [
     Fault("CE address altered", lambda box: box.router.netlink.put_address(
         box.index("wan0"), CE, 128, preferred=5000, flags=netlink.NODAD, protocol=netlink.OURS),
         address_event(CE, netlink.NOPREFIXROUTE | netlink.DEPRECATED), "address %s/128 dev wan0" % CE),
-    Fault("CE address taken over and altered", lambda box: box.router.netlink.put_address(
-        box.index("wan0"), CE, 128, flags=netlink.NODAD),
-        address_event(CE, netlink.NOPREFIXROUTE | netlink.DEPRECATED), "address %s/128 dev wan0 altered" % CE),
+    Fault("CE address taken and altered", lambda box: box.router.netlink.put_address(box.index("wan0"), CE, 128),
+          address_event(CE, netlink.NOPREFIXROUTE | netlink.DEPRECATED), "address %s/128 dev wan0 altered" % CE),
     Fault("shared address deleted", delete_shared, route_event(254), "address %s/32 dev tun0 deleted" % IPV4),
     Fault("default route deleted", delete_default, route_event(254), "route default dev tun0 table 254 metric 1024 deleted"),
     Fault("PPPoE's default route deleted", lambda box: delete_default(box, 10), route_event(10),
           "route default dev ppp0 table 10 metric 0 deleted"),
+    Fault("PPPoE's default route replaced", replace_default, route_event(10),
+          "route default dev ppp0 table 10 metric 0 replaced"),
     Fault("unreachable route deleted", delete_floor, lambda event: event.kind == netlink.NEWROUTE and netlink.parse_route(
         event.body).kind == netlink.UNREACHABLE, "route unreachable default table"),
     Fault("a policy rule deleted", delete_a_rule, lambda event: event.kind == netlink.NEWRULE, "policy rule priority"),

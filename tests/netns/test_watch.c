@@ -583,6 +583,52 @@ static void test_what_was_taken_away_is_told(void **state)
 	assert_string_equal(text_get(&told), "");
 }
 
+/* What another program puts in the place of ours, or what stood for ours and goes. */
+static void test_what_stands_in_for_ours_is_watched(void **state)
+{
+	const struct plan plan = {
+		.routes = {{.table = 254, .metric = 1024, .interface = "wan"},
+			   {.table = 10, .interface = "wan"},
+			   {.table = 10, .metric = PLAN_FLOOR_METRIC}},
+		.route_count = 3,
+		.rules = {{.priority = 1000, .mark = 1000, .mask = 0xffff, .table = 10}},
+		.rule_count = 1,
+	};
+	_cleanup_(watch_close_p) struct watch *watch = NULL;
+	_cleanup_text_ struct text told = TEXT_INIT;
+
+	make_links();
+	sh("ip address add 10.0.0.1/24 dev br0");
+	sh("for where in 'table 10' 'metric 1024'; do ip route add default dev wan $where proto "
+	   "77; done");
+	sh("ip route add unreachable default metric 4294967295 table 10 proto 77");
+	sh("ip rule add priority 1000 fwmark 1000/0xffff lookup 10");
+	sh("ip rule add priority 1000 fwmark 1000/0xffff iif br0 lookup 10");
+	watch = open_watch();
+	watch_expect(watch, &plan);
+	sh("ip route replace default via 10.0.0.2 table 10");
+	assert_int_equal(dispatch(watch), WATCH_ROUTE);
+	assert_int_equal(watch_take_news(watch), 0);
+	watch_take_losses(watch, &told);
+	assert_string_equal(text_get(&told), "route default dev wan table 10 metric 0 replaced\n");
+	text_clear(&told);
+	sh("ip route del default via 10.0.0.2 table 10");
+	assert_int_equal(dispatch(watch), WATCH_ROUTE);
+	sh("ip route add default via 10.0.0.2 table 11; ip route del default table 11");
+	assert_int_equal(dispatch(watch), 0);
+	sh("ip route replace default via 10.0.0.2 metric 1024");
+	assert_int_equal(dispatch(watch), WATCH_ROUTE);
+	assert_int_equal(watch_take_news(watch), WATCH_ROUTE);
+	sh("ip rule del priority 1000 fwmark 1000/0xffff iif br0");
+	assert_int_equal(dispatch(watch), 0);
+	sh("ip rule del priority 1000 fwmark 1000/0xffff");
+	assert_int_equal(dispatch(watch), WATCH_RULE);
+	watch_take_losses(watch, &told);
+	assert_string_equal(text_get(&told),
+			    "route default dev wan table 254 metric 1024 replaced\n"
+			    "policy rule priority 1000 fwmark 0x3e8/0xffff table 10 deleted\n");
+}
+
 static void test_lost_messages_end_in_a_fresh_look(void **state)
 {
 	_cleanup_(watch_close_p) struct watch *watch = NULL;
@@ -672,6 +718,7 @@ int main(void)
 		netns_test(test_only_what_concerns_us),
 		netns_test(test_a_session_that_rises_is_no_news),
 		netns_test(test_what_was_taken_away_is_told),
+		netns_test(test_what_stands_in_for_ours_is_watched),
 		netns_test(test_lost_messages_end_in_a_fresh_look),
 		netns_test(test_one_call_is_bounded),
 		netns_test(test_every_request_may_fail),

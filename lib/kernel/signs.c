@@ -143,6 +143,16 @@ void signs_take_link(struct signs *signs, const struct link_info *link, bool gon
 			drop_announcement(signs, i);
 }
 
+void signs_compare_links(struct signs *signs, const struct link_list *links)
+{
+	for (size_t i = signs->announcement_count; i-- > 0;) {
+		const struct link_info *link = link_list_find(links, signs->announcements[i].index);
+
+		if (!link || !link->up || !link->carrier)
+			drop_announcement(signs, i);
+	}
+}
+
 /* ---- delegated prefixes ------------------------------------------------------------------ */
 
 bool signs_is_delegation(const struct route_info *route)

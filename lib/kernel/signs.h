@@ -70,6 +70,9 @@ void signs_take_address(struct signs *signs, const struct address_info *address,
 /* One that a former process remembered. What was heard since then counts more. */
 void signs_recall(struct signs *signs, const struct announcement *one);
 
+/* Forgets announcements on links that are not among these, or down. */
+void signs_compare_links(struct signs *signs, const struct link_list *links);
+
 /* Forgets announcements that are no longer valid. */
 void signs_expire(struct signs *signs, uint64_t now_usec);
 

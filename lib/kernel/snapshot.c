@@ -432,6 +432,8 @@ int snapshot_read(struct rtnl *nl, struct watch *watch, const struct snapshot_qu
 	int r;
 
 	r = link_list_read(nl, "", &picture.links, reterr);
+	if (r >= 0 && watch)
+		watch_compare_links(watch, &picture.links);
 	if (r >= 0)
 		r = read_lines(&picture, reterr);
 	if (r >= 0)

@@ -369,6 +369,13 @@ int watch_feed(struct watch *watch, const void *data, size_t length, uint64_t no
 	return (int)mask;
 }
 
+/* Messages were lost. What is believed of a link may be over, so that its next message is news. */
+static unsigned int overrun(struct watch *watch)
+{
+	watch->link_count = 0;
+	return news(watch, WATCH_OVERRUN);
+}
+
 /* ---- many -------------------------------------------------------------------------------- */
 
 struct batch {
@@ -408,7 +415,7 @@ static unsigned int take_batch(struct watch *watch, const struct batch *batch, i
 		if (batch->from[i].nl_pid != 0) /* not from the kernel */
 			continue;
 		if (one->msg_hdr.msg_flags & MSG_TRUNC)
-			mask |= news(watch, WATCH_OVERRUN);
+			mask |= overrun(watch);
 		else
 			mask |= (unsigned int)watch_feed(watch, batch->data[i].iov_base,
 							 one->msg_len, now_usec);
@@ -428,7 +435,7 @@ int watch_dispatch(struct watch *watch, uint64_t now_usec, struct fault *reterr)
 			break;
 		if (n == -ENOBUFS) {
 			watch->counts.overruns++;
-			mask |= news(watch, WATCH_OVERRUN);
+			mask |= overrun(watch);
 			read++;
 			continue;
 		}
@@ -474,6 +481,11 @@ void watch_take_losses(struct watch *watch, struct text *out)
 bool watch_has_losses(const struct watch *watch)
 {
 	return watch->losses.count > 0;
+}
+
+void watch_compare_links(struct watch *watch, const struct link_list *links)
+{
+	signs_compare_links(&watch->signs, links);
 }
 
 const struct signs *watch_signs(struct watch *watch, uint64_t now_usec)

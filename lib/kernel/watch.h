@@ -20,6 +20,7 @@
 #include "lib/base/macro.h"
 #include "lib/base/text.h"
 #include "lib/kernel/address.h"
+#include "lib/kernel/link.h"
 #include "lib/kernel/signs.h"
 #include "lib/map/plan.h"
 
@@ -70,6 +71,10 @@ void watch_expect_addresses(struct watch *watch, const struct address_ours *ours
 #define WATCH_LOSS_MAX 16
 void watch_take_losses(struct watch *watch, struct text *out);
 bool watch_has_losses(const struct watch *watch);
+
+/* Every link as just read: what was announced on one that is down or gone is forgotten, also when
+ * the message that told of it was lost. */
+void watch_compare_links(struct watch *watch, const struct link_list *links);
 
 /* What was remembered about prefixes and is valid at now_usec; good until the next dispatch. */
 const struct signs *watch_signs(struct watch *watch, uint64_t now_usec);

@@ -653,6 +653,35 @@ static void test_lost_messages_end_in_a_fresh_look(void **state)
 	assert_int_equal(dispatch(watch), WATCH_ADDRESS);
 }
 
+/* What was believed of a link before messages were lost makes no later message old. */
+static void test_lost_messages_of_a_link(void **state)
+{
+	_cleanup_(watch_close_p) struct watch *watch = NULL;
+	const int size = 4096, enough = 200000;
+
+	make_links();
+	watch = open_watch();
+	sh("for link in wan isp; do ip link set $link mtu 1400 && ip link set $link mtu 1500; "
+	   "done");
+	send_ra("2001:db8:1:200::", 14400, 12600);
+	assert_true(dispatch(watch) & WATCH_PREFIX);
+	assert_int_equal(setsockopt(watch_fd(watch), SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)),
+			 0);
+	sh("for i in $(seq 1 50); do echo link set br0 mtu $((1300 + i)); done | ip -batch -");
+	/* The kernel tells a second time when it has set the operational state. */
+	sh("ip link set wan down && until ip link show wan | grep -q 'state DOWN'; do sleep 0.02; "
+	   "done");
+	assert_true(dispatch(watch) & WATCH_OVERRUN);
+	assert_signs("", *state, watch);
+	while (dispatch(watch))
+		;
+	assert_int_equal(
+		setsockopt(watch_fd(watch), SOL_SOCKET, SO_RCVBUF, &enough, sizeof(enough)), 0);
+	sh("ip link set wan up");
+	assert_true(dispatch(watch) & WATCH_LINK);
+	assert_true(watch_take_news(watch) & WATCH_LINK);
+}
+
 static void test_one_call_is_bounded(void **state)
 {
 	_cleanup_(watch_close_p) struct watch *watch = NULL;
@@ -720,6 +749,7 @@ int main(void)
 		netns_test(test_what_was_taken_away_is_told),
 		netns_test(test_what_stands_in_for_ours_is_watched),
 		netns_test(test_lost_messages_end_in_a_fresh_look),
+		netns_test(test_lost_messages_of_a_link),
 		netns_test(test_one_call_is_bounded),
 		netns_test(test_every_request_may_fail),
 	};

@@ -185,6 +185,8 @@ int manager_on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 	manager_prolong(m);
 	write_metrics(m);
 	manager_tell(m);
+	if (watch_check_settings(m->watch))
+		manager_schedule(m, false);
 	sd_event_source_set_time(source, machine_usec(CLOCK_MONOTONIC) + m->tick_usec);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }

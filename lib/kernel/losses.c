@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/kernel/sysctl.h"
+
 static void note(struct losses *losses, const char *format, ...) _printf_(2, 3);
 
 static void note(struct losses *losses, const char *format, ...)
@@ -149,9 +151,10 @@ static bool setting_is_altered(const struct plan_sysctl *want, const char *path,
 	case SYSCTL_SET:
 		return strcmp(want->path, path) == 0 && value != want->value;
 	case SYSCTL_LOOSEN:
-		/* The setting of "all" counts for every interface. */
-		return value == 1 && (strcmp(want->path, path) == 0 ||
-				      strcmp(path, "net/ipv4/conf/all/rp_filter") == 0);
+		/* The larger number counts: with less of "all", an interface's own may be strict.
+		 */
+		return strcmp(path, "net/ipv4/conf/all/rp_filter") == 0 ||
+		       (strcmp(want->path, path) == 0 && value == 1);
 	}
 	return false;
 }
@@ -165,6 +168,18 @@ bool losses_take_setting(struct losses *losses, const char *path, int value)
 		return true;
 	}
 	return false;
+}
+
+bool losses_check_settings(struct losses *losses)
+{
+	bool altered = false;
+	int value;
+
+	for (size_t i = 0; i < losses->sysctl_count; i++)
+		if (losses->sysctls[i].how == SYSCTL_SET &&
+		    sysctl_read(losses->sysctls[i].path, &value) == 0)
+			altered |= losses_take_setting(losses, losses->sysctls[i].path, value);
+	return altered;
 }
 
 void losses_move(struct losses *losses, struct text *out)

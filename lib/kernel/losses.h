@@ -53,8 +53,11 @@ enum route_event {
 bool losses_take_route(struct losses *losses, const struct route_info *route, const char *name,
 		       enum route_event event);
 bool losses_take_rule(struct losses *losses, const struct policy_info *info, bool gone);
-/* A kernel setting, with its path below /proc/sys: true only when the value is not as wanted. */
+/* A kernel setting, with its path below /proc/sys: true only when the value is not as wanted, or
+ * may make another one count that is not. */
 bool losses_take_setting(struct losses *losses, const char *path, int value);
+/* Reads those with one wanted value: of src_valid_mark the kernel sends no event. */
+bool losses_check_settings(struct losses *losses);
 
 /* Moves the sentences into out, one a line. */
 void losses_move(struct losses *losses, struct text *out);

@@ -41,7 +41,7 @@ static int parse_int(const char *text, int *ret)
 	return 0;
 }
 
-static int read_setting(const char *path, int *ret)
+int sysctl_read(const char *path, int *ret)
 {
 	_cleanup_close_ int fd = open_setting(path, O_RDONLY);
 	char text[32];
@@ -259,7 +259,7 @@ static bool hangs_on_forward(const char *path)
 /* Records path if the kernel, going from `to` back to `from`, would not give it its value again. */
 static int record_follower(struct sysctl_record *record, const char *path, int written, int back)
 {
-	int value = 0, r = read_setting(path, &value);
+	int value = 0, r = sysctl_read(path, &value);
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
@@ -296,7 +296,7 @@ static int record_followers(struct sysctl_record *record, int to)
 /* 1 written, 0 nothing to do. target: what it shall be. */
 static int put(const char *path, int target, struct fault *reterr)
 {
-	int value = 0, r = read_setting(path, &value);
+	int value = 0, r = sysctl_read(path, &value);
 
 	if (r == -ENOENT || (r == 0 && value == target))
 		return 0;
@@ -310,7 +310,7 @@ static int put(const char *path, int target, struct fault *reterr)
 /* What an entry shall be in the end: the original, unless somebody else has changed it since. */
 static int final_value(const struct sysctl_entry *entry, int *ret)
 {
-	int value = 0, r = read_setting(entry->path, &value);
+	int value = 0, r = sysctl_read(entry->path, &value);
 
 	if (r == 0)
 		*ret = value == entry->written ? entry->original : value;
@@ -409,7 +409,7 @@ static int effective_rp_filter(int own)
 {
 	int all = 0;
 
-	return read_setting(CONF "all/rp_filter", &all) < 0 ? own : MAX_OF(own, all);
+	return sysctl_read(CONF "all/rp_filter", &all) < 0 ? own : MAX_OF(own, all);
 }
 
 static bool must_write(const struct plan_sysctl *want, int value)
@@ -454,7 +454,7 @@ static int make_so(const struct plan_sysctl *want, int value, struct sysctl_reco
 static int sync_one(const struct plan_sysctl *want, struct sysctl_record *record,
 		    const char *state_file, struct fault *reterr)
 {
-	int value = 0, r = read_setting(want->path, &value);
+	int value = 0, r = sysctl_read(want->path, &value);
 
 	if (r == -ENOENT && want->how == SYSCTL_LOOSEN)
 		return 0;

@@ -44,6 +44,9 @@ void sysctl_record_done(struct sysctl_record *record);
 int sysctl_sync(const struct plan_sysctl *want, size_t count, struct sysctl_record *record,
 		const char *state_file, struct fault *reterr);
 
+/* The value of one setting; path below /proc/sys. */
+int sysctl_read(const char *path, int *ret);
+
 /* The record that an earlier process left. No file is an empty record. A file that is cut off, or
  * says anything that sysctl_sync() does not write, is not believed at all: -EBADMSG with the
  * reason, and ret is not touched. */

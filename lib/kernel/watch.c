@@ -473,6 +473,11 @@ void watch_expect_addresses(struct watch *watch, const struct address_ours *ours
 	losses_expect_addresses(&watch->losses, ours);
 }
 
+bool watch_check_settings(struct watch *watch)
+{
+	return losses_check_settings(&watch->losses);
+}
+
 void watch_take_losses(struct watch *watch, struct text *out)
 {
 	losses_move(&watch->losses, out);

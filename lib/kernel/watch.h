@@ -64,6 +64,10 @@ void watch_expect(struct watch *watch, const struct plan *plan);
 /* Which addresses of it are ours even when they lose our protocol. Copied. */
 void watch_expect_addresses(struct watch *watch, const struct address_ours *ours);
 
+/* Reads the few kernel settings of the expected plan that may change without an event. True when
+ * one has another value: look. */
+bool watch_check_settings(struct watch *watch);
+
 /* Moves the sentences about what of the expected plan went away or changed since the last call into
  * out, one a line: "route default dev map0 table 254 metric 1024 deleted". Who did it the kernel
  * does not tell, so the caller throws away what its own apply caused. At most WATCH_LOSS_MAX are

@@ -375,6 +375,42 @@ def wan_away_for_a_moment_beside_another_line(box):
     need(maped.notify.wait("^STATUS=no-rule: .*2a00:1:2:3:"), "STATUS is %s", maped.notify.status())
 
 
+# ---- kernel settings ----
+
+
+def wait_setting(box, path, wanted):
+    end = time.monotonic() + 5
+    while box.router.get(path) != wanted and time.monotonic() < end:
+        time.sleep(0.01)
+    same(box.router.get(path), wanted, path)
+
+
+@scenario.scenario
+def settings_nobody_tells_of(box):
+    """The kernel sends no event for one, and for another only that "all" no longer hides it."""
+    box.add_pair("ppp0", "far0")
+    box.router.netlink.put_address(box.index("ppp0"), "203.0.113.7", 32)
+    box.router.set("ipv4/conf/all/rp_filter", 2)
+    box.router.set("ipv4/conf/tun0/rp_filter", 1)
+    put(box, OCN[0])
+    maped = box.start(boxes.CONFIG + 'pppoe = { interface = "ppp0"; };\n', environment={"WATCHDOG_USEC": "400000"})
+    need(maped.ready(), "no READY: %s", maped.log())
+    same(box.router.get("ipv4/conf/tun0/rp_filter"), "1", "what \"all\" makes loose")
+    monitor = calm_monitor(box)
+    said = len(maped.log())
+    box.router.set("ipv4/conf/all/rp_filter", 0)
+    wait_setting(box, "ipv4/conf/tun0/rp_filter", "2")
+    need(maped.wait_log("^repaired: kernel setting net/ipv4/conf/all/rp_filter changed to 0$", said), "the log says %s",
+         maped.log())
+    for interface in ("ppp0", "tun0"):
+        monitor.quiet(0.15)  # no look is due that would find it by chance
+        said = len(maped.log())
+        box.router.set("ipv4/conf/%s/src_valid_mark" % interface, 0)
+        wait_setting(box, "ipv4/conf/%s/src_valid_mark" % interface, "1")
+        need(maped.wait_log("^repaired: kernel setting net/ipv4/conf/%s/src_valid_mark changed to 0$" % interface, said),
+             "the log says %s", maped.log())
+
+
 # ---- the file ----
 
 METRIC = 'map = { tunnel = "tun0"; tunnel_mode = "existing"; route_metric = %d; };\n'

@@ -73,6 +73,7 @@ static void parse_families(struct nlattr *families, struct link_info *ret)
 
 	if (!inet6)
 		return;
+	ret->no_link_local = false;
 	mode = nla_find(nla_data(inet6), nla_len(inet6), IFLA_INET6_ADDR_GEN_MODE);
 	if (mode && nla_len(mode) >= 1)
 		ret->no_link_local = nla_get_u8(mode) == IN6_ADDR_GEN_MODE_NONE;
@@ -97,6 +98,7 @@ int link_parse(const struct nlmsghdr *message, struct link_info *ret)
 	link.up = header->ifi_flags & IFF_UP;
 	link.carrier = header->ifi_flags & IFF_LOWER_UP;
 	link.loopback = header->ifi_flags & IFF_LOOPBACK;
+	link.no_link_local = true; /* below an MTU of 1280 the kernel takes IPv6 away */
 	copy_text(link.name, sizeof(link.name), tb[IFLA_IFNAME]);
 	if (tb[IFLA_IFALIAS])
 		copy_text(link.alias, sizeof(link.alias), tb[IFLA_IFALIAS]);

@@ -35,7 +35,7 @@ struct link_info {
 	bool up;      /* by the administrator */
 	bool carrier; /* IFF_LOWER_UP */
 	bool loopback;
-	bool no_link_local; /* IFLA_INET6_ADDR_GEN_MODE none */
+	bool no_link_local; /* IFLA_INET6_ADDR_GEN_MODE none, or no IPv6 on it at all */
 	struct link_tunnel tunnel;
 };
 

@@ -15,6 +15,8 @@
 #define HOP_LIMIT  64
 #define BORN_GROUP PLAN_PROTOCOL
 
+#define IPV6_LEAST_MTU 1280u /* RFC 8200 5 */
+
 static void cleanup_link(struct rtnl_link **link)
 {
 	if (*link)
@@ -93,13 +95,13 @@ static int put_no_link_local(struct nl_msg *msg)
 	return 0;
 }
 
-/* ip link set NAME alias maped addrgenmode none */
-static struct nl_msg *mark_message(const char *name)
+/* ip link set NAME alias maped [addrgenmode none] */
+static struct nl_msg *mark_message(const char *name, bool has_ipv6)
 {
 	_cleanup_nlmsg_ struct nl_msg *msg = link_message(RTM_NEWLINK, name, 0);
 
 	if (!msg || nla_put(msg, IFLA_IFALIAS, sizeof(PLAN_ALIAS) - 1, PLAN_ALIAS) < 0 ||
-	    put_no_link_local(msg) < 0)
+	    (has_ipv6 && put_no_link_local(msg) < 0))
 		return NULL;
 	return TAKE_PTR(msg);
 }
@@ -181,6 +183,25 @@ static int explain(struct rtnl *nl, const struct plan_tunnel *want, int code,
 	return code;
 }
 
+/* The kernel takes IPv6 from a link whose MTU is below the least one, and says so only when it is
+ * asked to set something of it. */
+static int mark(struct rtnl *nl, const char *name, bool has_ipv6, struct fault *reterr)
+{
+	struct fault fault = {0};
+	int r = rtnl_change(nl, mark_message(name, has_ipv6), &fault, "mark tunnel %s", name);
+
+	if (r == -EAFNOSUPPORT && has_ipv6)
+		return rtnl_change(nl, mark_message(name, false), reterr, "mark tunnel %s", name);
+	if (r < 0 && reterr)
+		*reterr = fault;
+	return r;
+}
+
+static bool regains_ipv6(const struct link_info *link, const struct plan_tunnel *want)
+{
+	return link->mtu > 0 && link->mtu < IPV6_LEAST_MTU && want->mtu >= IPV6_LEAST_MTU;
+}
+
 static int finish(struct rtnl *nl, const struct plan_tunnel *want, const struct link_info *link,
 		  struct fault *reterr)
 {
@@ -188,7 +209,7 @@ static int finish(struct rtnl *nl, const struct plan_tunnel *want, const struct 
 
 	/* Before it is up: afterwards the link would have given itself a link-local address. */
 	if (strcmp(link->alias, PLAN_ALIAS) != 0 || !link->no_link_local) {
-		r = rtnl_change(nl, mark_message(want->name), reterr, "mark tunnel %s", want->name);
+		r = mark(nl, want->name, !link->no_link_local, reterr);
 		if (r < 0)
 			return r;
 		changed++;
@@ -196,6 +217,12 @@ static int finish(struct rtnl *nl, const struct plan_tunnel *want, const struct 
 	if (!link->up || link->mtu != want->mtu) {
 		r = rtnl_change(nl, up_message(want->name, want->mtu), reterr,
 				"set tunnel %s up with MTU %u", want->name, want->mtu);
+		if (r < 0)
+			return r;
+		changed++;
+	}
+	if (regains_ipv6(link, want)) {
+		r = mark(nl, want->name, true, reterr);
 		if (r < 0)
 			return r;
 		changed++;

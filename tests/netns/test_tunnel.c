@@ -191,6 +191,27 @@ static void test_half_made_is_known(void **state)
 	assert_output("maped", ALIAS("map0"));
 }
 
+/* Below 1280 the kernel takes IPv6 from the tunnel, and with it what would be marked. */
+static void test_too_small_for_ipv6(void **state)
+{
+	static const uint32_t sizes[] = {1260, 1460, 1279, 1280};
+	struct rtnl *nl = *state;
+	struct fault fault = {0};
+
+	need_ip6tnl();
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		const struct plan_tunnel want =
+			tunnel("map0", "wan", "2001:db8::12", "2001:db8:b::1", sizes[i]);
+
+		assert_done(tunnel_sync(nl, &want, &fault), fault);
+		assert_int_equal(tunnel_sync(nl, &want, &fault), 0);
+		assert_output("maped", ALIAS("map0"));
+		sh("ip link set map0 alias ''");
+		assert_done(tunnel_sync(nl, &want, &fault), fault);
+		assert_int_equal(tunnel_sync(nl, &want, &fault), 0);
+	}
+}
+
 static void test_every_request_may_fail(void **state)
 {
 	const struct plan_tunnel first =
@@ -249,6 +270,18 @@ static void test_foreign_link_is_not_touched(void **state)
 	assert_int_equal(tunnel_sync(nl, &none, &fault), 0);
 	assert_int_equal(rtnl_changes(nl), sent);
 	assert_output("1", "ip -o link show | grep -c ': map0@'");
+}
+
+static void test_link_too_small_for_ipv6(void **state)
+{
+	struct link_info link;
+
+	make_links();
+	assert_int_equal(link_by_name(*state, "wan", &link, NULL), 1);
+	assert_false(link.no_link_local);
+	sh("ip link set wan mtu 1260");
+	assert_int_equal(link_by_name(*state, "wan", &link, NULL), 1);
+	assert_true(link.no_link_local);
 }
 
 static void test_existing_is_only_looked_at(void **state)
@@ -313,8 +346,10 @@ int main(void)
 		netns_test(test_conflict_is_named),
 		netns_test(test_parent_comes_back),
 		netns_test(test_half_made_is_known),
+		netns_test(test_too_small_for_ipv6),
 		netns_test(test_every_request_may_fail),
 		netns_test(test_foreign_link_is_not_touched),
+		netns_test(test_link_too_small_for_ipv6),
 		netns_test(test_existing_is_only_looked_at),
 		netns_test(test_kernel_without_it),
 		netns_test(test_a_kind_of_ours_that_changed),

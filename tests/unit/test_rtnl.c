@@ -174,6 +174,41 @@ static void test_link_message(void **state)
 	nlmsg_free(msg);
 }
 
+static void read_link_with_families(const void *inet6, int inet6_size, struct link_info *ret)
+{
+	const struct ifinfomsg header = {.ifi_index = 7, .ifi_family = AF_UNSPEC};
+	struct nl_msg *msg = rtnl_message(RTM_NEWLINK, 0, &header, sizeof(header));
+	struct nlattr *families;
+
+	nla_put_string(msg, IFLA_IFNAME, "map0");
+	families = nla_nest_start(msg, IFLA_AF_SPEC);
+	nla_put_u32(msg, AF_INET, 0);
+	if (inet6)
+		nla_put(msg, AF_INET6, inet6_size, inet6);
+	nla_nest_end(msg, families);
+	assert_int_equal(link_parse(nlmsg_hdr(msg), ret), 0);
+	nlmsg_free(msg);
+}
+
+/* Without IPv6 on the link there is no link-local address to switch off. */
+static void test_link_without_ipv6(void **state)
+{
+	struct {
+		struct nlattr head;
+		uint8_t mode, pad[3];
+	} inet6 = {.head = {NLA_HDRLEN + 1, IFLA_INET6_ADDR_GEN_MODE}};
+	struct link_info link;
+
+	read_link_with_families(NULL, 0, &link);
+	assert_true(link.no_link_local);
+	inet6.mode = IN6_ADDR_GEN_MODE_EUI64;
+	read_link_with_families(&inet6, sizeof(inet6), &link);
+	assert_false(link.no_link_local);
+	inet6.mode = IN6_ADDR_GEN_MODE_NONE;
+	read_link_with_families(&inet6, sizeof(inet6), &link);
+	assert_true(link.no_link_local);
+}
+
 static void test_address_message(void **state)
 {
 	const struct ifaddrmsg header = {
@@ -331,6 +366,7 @@ int main(void)
 		cmocka_unit_test(test_words_of_a_lying_message),
 		cmocka_unit_test(test_endless_words_are_cut),
 		cmocka_unit_test(test_link_message),
+		cmocka_unit_test(test_link_without_ipv6),
 		cmocka_unit_test(test_address_message),
 		cmocka_unit_test(test_route_message),
 		cmocka_unit_test(test_rule_message),

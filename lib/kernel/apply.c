@@ -166,7 +166,8 @@ static int withdraw_early(struct run *run, struct fault *reterr)
 
 static int set_tunnel(struct run *run, struct fault *reterr)
 {
-	return tunnel_sync(run->applier->nl, &run->want->tunnel, reterr);
+	return tunnel_sync(run->applier->nl, &run->want->tunnel,
+			   run->have ? &run->have->tunnel : NULL, reterr);
 }
 
 static int set_sysctls(struct run *run, struct fault *reterr)

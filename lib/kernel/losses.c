@@ -55,6 +55,8 @@ bool losses_take_link(struct losses *losses, const struct link_info *link, bool 
 		note(losses, "tunnel %s set down", link->name);
 	else if (want->mode == TUNNEL_CREATE && link->mtu != want->mtu)
 		note(losses, "MTU of tunnel %s changed to %u", link->name, link->mtu);
+	else if (want->mode == TUNNEL_CREATE && strcmp(link->alias, PLAN_ALIAS) != 0)
+		note(losses, "alias of tunnel %s changed", link->name);
 	else if (want->mode == TUNNEL_CREATE &&
 		 (memcmp(&link->tunnel.local, &want->local, sizeof(want->local)) != 0 ||
 		  memcmp(&link->tunnel.remote, &want->remote, sizeof(want->remote)) != 0))

@@ -23,11 +23,19 @@ static void cleanup_link(struct rtnl_link **link)
 		rtnl_link_put(*link);
 }
 
-bool tunnel_is_ours(const struct link_info *link)
+bool tunnel_is_ours(const struct link_info *link, const char *name)
 {
-	if (link->alias[0])
-		return strcmp(link->alias, PLAN_ALIAS) == 0;
-	return strcmp(link->kind, KIND) == 0 && link->group == BORN_GROUP;
+	if (strcmp(link->alias, PLAN_ALIAS) == 0)
+		return true;
+	if (strcmp(link->kind, KIND) != 0 || link->group != BORN_GROUP)
+		return false;
+	return !link->alias[0] || (name[0] && strcmp(link->name, name) == 0);
+}
+
+/* The name that a plan gives to a tunnel of ours. */
+static const char *own_name(const struct plan_tunnel *tunnel)
+{
+	return tunnel && tunnel->mode == TUNNEL_CREATE ? tunnel->name : "";
 }
 
 /* ---- messages ---------------------------------------------------------------------------- */
@@ -272,8 +280,8 @@ static int change(struct rtnl *nl, const struct plan_tunnel *want, int parent,
 	return r < 0 ? r : changed + r;
 }
 
-/* Every tunnel of ours but the one named keep. */
-static int remove_others(struct rtnl *nl, const char *keep, struct fault *reterr)
+/* Every tunnel of ours but the one named keep. have: the name that it had. */
+static int remove_others(struct rtnl *nl, const char *keep, const char *have, struct fault *reterr)
 {
 	_cleanup_link_list_ struct link_list links = {0};
 	int changed = 0, r;
@@ -282,7 +290,7 @@ static int remove_others(struct rtnl *nl, const char *keep, struct fault *reterr
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < links.count; i++) {
-		if (!tunnel_is_ours(&links.list[i]) || strcmp(links.list[i].name, keep) == 0)
+		if (!tunnel_is_ours(&links.list[i], have) || strcmp(links.list[i].name, keep) == 0)
 			continue;
 		r = remove_link(nl, links.list[i].name, reterr);
 		if (r < 0)
@@ -325,7 +333,7 @@ static int create_or_change(struct rtnl *nl, const struct plan_tunnel *want, str
 		return r;
 	if (r == 0)
 		return create(nl, want, parent, reterr);
-	if (!tunnel_is_ours(&link))
+	if (!tunnel_is_ours(&link, want->name))
 		return fault_set(reterr, -EEXIST,
 				 "interface %s exists and was not made by maped (%s): "
 				 "choose another name in map.tunnel",
@@ -337,13 +345,14 @@ static int create_or_change(struct rtnl *nl, const struct plan_tunnel *want, str
 	return change(nl, want, parent, &link, reterr);
 }
 
-int tunnel_sync(struct rtnl *nl, const struct plan_tunnel *want, struct fault *reterr)
+int tunnel_sync(struct rtnl *nl, const struct plan_tunnel *want, const struct plan_tunnel *have,
+		struct fault *reterr)
 {
 	bool own = want->name[0] && want->mode == TUNNEL_CREATE;
 	int removed, r = 0;
 
 	/* First: an old tunnel under another name would stand between the same ends. */
-	removed = remove_others(nl, own ? want->name : "", reterr);
+	removed = remove_others(nl, own ? want->name : "", own_name(have), reterr);
 	if (removed < 0 || !want->name[0])
 		return removed;
 	r = own ? create_or_change(nl, want, reterr) : look_at_existing(nl, want, reterr);
@@ -356,6 +365,6 @@ int tunnel_stands(struct rtnl *nl, struct fault *reterr)
 	int r = link_list_read(nl, KIND, &links, reterr);
 
 	for (size_t i = 0; r == 0 && i < links.count; i++)
-		r = tunnel_is_ours(&links.list[i]);
+		r = tunnel_is_ours(&links.list[i], "");
 	return r;
 }

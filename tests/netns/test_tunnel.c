@@ -58,7 +58,7 @@ static void test_absent_present_same_changed_absent(void **state)
 
 	need_ip6tnl();
 	snprintf(before, sizeof(before), "%s", shell_output("ip -o link show | cut -d: -f2-"));
-	assert_done(tunnel_sync(nl, &want, &fault), fault);
+	assert_done(tunnel_sync(nl, &want, NULL, &fault), fault);
 	assert_output(
 		"ipip6 remote 2001:db8:b::1 local 2001:db8::12 dev wan hoplimit 64 encaplimit "
 		"none tclass 0x00 flowlabel 0x00000 none",
@@ -71,11 +71,11 @@ static void test_absent_present_same_changed_absent(void **state)
 	sh("ip address add 192.0.2.18/32 dev map0 && ip route add default dev map0 metric 1024");
 
 	sent = rtnl_changes(nl);
-	assert_int_equal(tunnel_sync(nl, &want, &fault), 0);
+	assert_int_equal(tunnel_sync(nl, &want, NULL, &fault), 0);
 	assert_int_equal(rtnl_changes(nl), sent);
 
 	want = tunnel("map0", "wan", "2001:db8::13", "2001:db8:b::2", 1400);
-	assert_done(tunnel_sync(nl, &want, &fault), fault);
+	assert_done(tunnel_sync(nl, &want, NULL, &fault), fault);
 	assert_output(
 		"ipip6 remote 2001:db8:b::2 local 2001:db8::13 dev wan hoplimit 64 encaplimit "
 		"none tclass 0x00 flowlabel 0x00000 none",
@@ -84,11 +84,11 @@ static void test_absent_present_same_changed_absent(void **state)
 	assert_output(index, INDEX("map0"));
 	assert_output("default dev map0 scope link metric 1024", "ip route show default");
 	assert_output("1", "ip -o address show dev map0 | grep -c 192.0.2.18/32");
-	assert_int_equal(tunnel_sync(nl, &want, &fault), 0);
+	assert_int_equal(tunnel_sync(nl, &want, NULL, &fault), 0);
 
-	assert_int_equal(tunnel_sync(nl, &none, &fault), 1);
+	assert_int_equal(tunnel_sync(nl, &none, NULL, &fault), 1);
 	assert_string_equal(shell_output("ip -o link show | cut -d: -f2-"), before);
-	assert_int_equal(tunnel_sync(nl, &none, &fault), 0);
+	assert_int_equal(tunnel_sync(nl, &none, NULL, &fault), 0);
 }
 
 static void test_alterations_are_mended(void **state)
@@ -97,6 +97,7 @@ static void test_alterations_are_mended(void **state)
 		"ip link set map0 mtu 1300",
 		"ip link set map0 down",
 		"ip link set map0 addrgenmode eui64",
+		"ip link set map0 alias uplink",
 		"ip link change map0 type ip6tnl encaplimit 4",
 		"ip link change map0 type ip6tnl hoplimit 7",
 		"ip link change map0 type ip6tnl mode any",
@@ -105,22 +106,29 @@ static void test_alterations_are_mended(void **state)
 	};
 	const struct plan_tunnel want =
 		tunnel("map0", "wan", "2001:db8::12", "2001:db8:b::1", 1460);
+	const struct plan_tunnel none = {0};
 	struct rtnl *nl = *state;
 	struct fault fault = {0};
 	char index[16], good[512];
 
 	need_ip6tnl();
-	assert_done(tunnel_sync(nl, &want, &fault), fault);
+	assert_done(tunnel_sync(nl, &want, NULL, &fault), fault);
 	snprintf(index, sizeof(index), "%s", shell_output(INDEX("map0")));
 	snprintf(good, sizeof(good), "%s", shell_output(SHOW("map0")));
 	for (size_t i = 0; i < ARRAY_SIZE(alterations); i++) {
 		sh("%s", alterations[i]);
-		assert_true(tunnel_sync(nl, &want, &fault) >= 1);
-		assert_int_equal(tunnel_sync(nl, &want, &fault), 0);
+		assert_true(tunnel_sync(nl, &want, NULL, &fault) >= 1);
+		assert_int_equal(tunnel_sync(nl, &want, NULL, &fault), 0);
 		assert_string_equal(shell_output(SHOW("map0")), good);
 		assert_output("1460", MTU("map0"));
+		assert_output("maped", ALIAS("map0"));
 		assert_output(index, INDEX("map0"));
 	}
+	/* Not mended in time, it goes all the same; another one of the same group does not. */
+	sh("ip link set map0 alias uplink && ip link set theirs group 77 alias other");
+	assert_int_equal(tunnel_sync(nl, &none, &want, &fault), 1);
+	assert_output("0", "ip -o link show | grep -c ': map0@' || true");
+	assert_output("other", ALIAS("theirs"));
 }
 
 static void test_name_changes(void **state)
@@ -130,9 +138,9 @@ static void test_name_changes(void **state)
 	struct fault fault = {0};
 
 	need_ip6tnl();
-	assert_done(tunnel_sync(nl, &want, &fault), fault);
+	assert_done(tunnel_sync(nl, &want, NULL, &fault), fault);
 	want = tunnel("map1", "wan", "2001:db8::12", "2001:db8:b::1", 1460);
-	assert_done(tunnel_sync(nl, &want, &fault), fault);
+	assert_done(tunnel_sync(nl, &want, NULL, &fault), fault);
 	assert_output("0", "ip -o link show | grep -c ': map0@' || true");
 	assert_output("1", "ip -o link show | grep -c ': map1@'");
 }
@@ -145,7 +153,7 @@ static void test_conflict_is_named(void **state)
 
 	need_ip6tnl();
 	sh("ip link change theirs type ip6tnl dev wan");
-	assert_int_equal(tunnel_sync(nl, &want, &fault), -EEXIST);
+	assert_int_equal(tunnel_sync(nl, &want, NULL, &fault), -EEXIST);
 	assert_string_equal(fault.text,
 			    "tunnel map0: another program's tunnel theirs stands between "
 			    "the same ends 2001:db8::1 and 2001:db8:9::9");
@@ -161,13 +169,13 @@ static void test_parent_comes_back(void **state)
 	char index[16];
 
 	need_ip6tnl();
-	assert_done(tunnel_sync(nl, &want, &fault), fault);
+	assert_done(tunnel_sync(nl, &want, NULL, &fault), fault);
 	snprintf(index, sizeof(index), "%s", shell_output(INDEX("map0")));
 	sh("ip link del wan");
-	assert_int_equal(tunnel_sync(nl, &want, &fault), -ENODEV);
+	assert_int_equal(tunnel_sync(nl, &want, NULL, &fault), -ENODEV);
 	assert_string_equal(fault.text, "interface wan does not exist");
 	make_links();
-	assert_done(tunnel_sync(nl, &want, &fault), fault);
+	assert_done(tunnel_sync(nl, &want, NULL, &fault), fault);
 	assert_output("wan",
 		      "ip -d link show map0 | sed -n 's/.*ipip6 .* dev \\([^ ]*\\) .*/\\1/p'");
 	assert_output(index, INDEX("map0"));
@@ -186,7 +194,7 @@ static void test_half_made_is_known(void **state)
 	sh("ip link add map0 group 77 mtu 1460 type ip6tnl mode ipip6 local 2001:db8::12 remote "
 	   "2001:db8:b::1 encaplimit none");
 	snprintf(index, sizeof(index), "%s", shell_output(INDEX("map0")));
-	assert_done(tunnel_sync(nl, &want, &fault), fault);
+	assert_done(tunnel_sync(nl, &want, NULL, &fault), fault);
 	assert_output(index, INDEX("map0"));
 	assert_output("maped", ALIAS("map0"));
 }
@@ -203,12 +211,12 @@ static void test_too_small_for_ipv6(void **state)
 		const struct plan_tunnel want =
 			tunnel("map0", "wan", "2001:db8::12", "2001:db8:b::1", sizes[i]);
 
-		assert_done(tunnel_sync(nl, &want, &fault), fault);
-		assert_int_equal(tunnel_sync(nl, &want, &fault), 0);
+		assert_done(tunnel_sync(nl, &want, NULL, &fault), fault);
+		assert_int_equal(tunnel_sync(nl, &want, NULL, &fault), 0);
 		assert_output("maped", ALIAS("map0"));
 		sh("ip link set map0 alias ''");
-		assert_done(tunnel_sync(nl, &want, &fault), fault);
-		assert_int_equal(tunnel_sync(nl, &want, &fault), 0);
+		assert_done(tunnel_sync(nl, &want, NULL, &fault), fault);
+		assert_int_equal(tunnel_sync(nl, &want, NULL, &fault), 0);
 	}
 }
 
@@ -233,18 +241,18 @@ static void test_every_request_may_fail(void **state)
 		do {
 			struct fault fault = {0};
 
-			assert_done(tunnel_sync(nl, from, &fault), fault);
+			assert_done(tunnel_sync(nl, from, NULL, &fault), fault);
 			fail.n++;
 			fail_nth(nl, &fail);
-			(void)tunnel_sync(nl, to, &fault);
+			(void)tunnel_sync(nl, to, NULL, &fault);
 			rtnl_set_send_hook(nl, NULL, NULL);
 			/* A new one is whole or absent; one that stood still stands. */
 			if (from == &none &&
 			    shell_output("ip -o link show | grep ': map0@'")[0] != '\0')
 				assert_output("maped", "ip link show map0 up | sed -n 's/ "
 						       "*alias //p'");
-			assert_done(tunnel_sync(nl, to, &fault), fault);
-			assert_int_equal(tunnel_sync(nl, to, &fault), 0);
+			assert_done(tunnel_sync(nl, to, NULL, &fault), fault);
+			assert_int_equal(tunnel_sync(nl, to, NULL, &fault), 0);
 		} while (fail.seen >= fail.n && fail.n < 50);
 		assert_in_range(fail.n, 2, 30);
 	}
@@ -264,10 +272,10 @@ static void test_foreign_link_is_not_touched(void **state)
 	make_links();
 	sh("ip link add map0 type veth peer name far");
 	sent = rtnl_changes(nl);
-	assert_int_equal(tunnel_sync(nl, &want, &fault), -EEXIST);
+	assert_int_equal(tunnel_sync(nl, &want, NULL, &fault), -EEXIST);
 	assert_string_equal(fault.text, "interface map0 exists and was not made by maped (veth): "
 					"choose another name in map.tunnel");
-	assert_int_equal(tunnel_sync(nl, &none, &fault), 0);
+	assert_int_equal(tunnel_sync(nl, &none, NULL, &fault), 0);
 	assert_int_equal(rtnl_changes(nl), sent);
 	assert_output("1", "ip -o link show | grep -c ': map0@'");
 }
@@ -292,13 +300,13 @@ static void test_existing_is_only_looked_at(void **state)
 
 	want.mode = TUNNEL_EXISTING;
 	make_links();
-	assert_int_equal(tunnel_sync(nl, &want, &fault), -ENODEV);
+	assert_int_equal(tunnel_sync(nl, &want, NULL, &fault), -ENODEV);
 	assert_non_null(strstr(fault.text, "tunnel map0 does not exist yet"));
 	sh("ip link add map0 type veth peer name far");
-	assert_int_equal(tunnel_sync(nl, &want, &fault), -ENETDOWN);
+	assert_int_equal(tunnel_sync(nl, &want, NULL, &fault), -ENETDOWN);
 	assert_non_null(strstr(fault.text, "tunnel map0 is down"));
 	sh("ip link set map0 up");
-	assert_int_equal(tunnel_sync(nl, &want, &fault), 0);
+	assert_int_equal(tunnel_sync(nl, &want, NULL, &fault), 0);
 	assert_int_equal(rtnl_changes(nl), 0);
 	assert_output("1500", MTU("map0"));
 }
@@ -314,7 +322,7 @@ static void test_kernel_without_it(void **state)
 	make_links();
 	if (have_ip6tnl) /* dump, WAN, name, and then the creation */
 		fail_nth(nl, &fail);
-	assert_int_equal(tunnel_sync(nl, &want, &fault), -EOPNOTSUPP);
+	assert_int_equal(tunnel_sync(nl, &want, NULL, &fault), -EOPNOTSUPP);
 	assert_string_equal(fault.text,
 			    "tunnel map0: this kernel has no ip6_tunnel (module missing "
 			    "or CONFIG_IPV6_TUNNEL not set)");
@@ -331,9 +339,9 @@ static void test_a_kind_of_ours_that_changed(void **state)
 	make_links();
 	sh("ip link add map0 type veth peer name far && ip link set map0 alias maped");
 	if (have_ip6tnl)
-		assert_done(tunnel_sync(nl, &want, &fault), fault);
+		assert_done(tunnel_sync(nl, &want, NULL, &fault), fault);
 	else
-		assert_int_equal(tunnel_sync(nl, &want, &fault), -EOPNOTSUPP);
+		assert_int_equal(tunnel_sync(nl, &want, NULL, &fault), -EOPNOTSUPP);
 	assert_empty("ip -o link show type veth | grep ': map0@'");
 }
 

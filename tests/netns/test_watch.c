@@ -583,6 +583,21 @@ static void test_what_was_taken_away_is_told(void **state)
 	assert_string_equal(text_get(&told), "");
 }
 
+static void test_another_alias_is_told(void **state)
+{
+	const struct plan plan = {.tunnel = {.name = "br0", .mode = TUNNEL_CREATE, .mtu = 1500}};
+	_cleanup_(watch_close_p) struct watch *watch = NULL;
+	_cleanup_text_ struct text told = TEXT_INIT;
+
+	make_links();
+	watch = open_watch();
+	watch_expect(watch, &plan);
+	sh("ip link set br0 alias uplink");
+	assert_int_equal(dispatch(watch), WATCH_LINK);
+	watch_take_losses(watch, &told);
+	assert_string_equal(text_get(&told), "alias of tunnel br0 changed\n");
+}
+
 /* What another program puts in the place of ours, or what stood for ours and goes. */
 static void test_what_stands_in_for_ours_is_watched(void **state)
 {
@@ -747,6 +762,7 @@ int main(void)
 		netns_test(test_only_what_concerns_us),
 		netns_test(test_a_session_that_rises_is_no_news),
 		netns_test(test_what_was_taken_away_is_told),
+		netns_test(test_another_alias_is_told),
 		netns_test(test_what_stands_in_for_ours_is_watched),
 		netns_test(test_lost_messages_end_in_a_fresh_look),
 		netns_test(test_lost_messages_of_a_link),

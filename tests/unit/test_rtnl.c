@@ -25,6 +25,7 @@
 #include "lib/kernel/route.h"
 #include "lib/kernel/rtnl.h"
 #include "lib/kernel/sysctl.h"
+#include "lib/kernel/tunnel.h"
 
 /* ---- the kernel's words ------------------------------------------------------------------- */
 
@@ -209,6 +210,30 @@ static void test_link_without_ipv6(void **state)
 	assert_true(link.no_link_local);
 }
 
+static void test_whose_tunnel(void **state)
+{
+	static const struct {
+		struct link_info link;
+		bool ours;
+	} cases[] = {
+		{{.name = "map0", .kind = "ip6tnl", .group = 77, .alias = "maped"}, true},
+		{{.name = "old0", .kind = "ip6tnl", .group = 0, .alias = "maped"}, true},
+		{{.name = "old0", .kind = "ip6tnl", .group = 77}, true}, /* half made */
+		{{.name = "map0", .kind = "ip6tnl", .group = 77, .alias = "uplink"}, true},
+		{{.name = "old0", .kind = "ip6tnl", .group = 77, .alias = "uplink"}, false},
+		{{.name = "map0", .kind = "ip6tnl", .group = 0, .alias = "uplink"}, false},
+		{{.name = "map0", .kind = "ip6tnl", .group = 0}, false},
+		{{.name = "map0", .kind = "ip6gre", .group = 77, .alias = "uplink"}, false},
+		{{.name = "map0", .kind = "veth", .group = 77}, false},
+		{{.name = "map0", .kind = "ip6tnl", .group = 0, .alias = "MAPED"}, false},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(tunnel_is_ours(&cases[i].link, "map0"), cases[i].ours);
+	assert_false(tunnel_is_ours(&cases[3].link, ""));
+	assert_false(tunnel_is_ours(&cases[3].link, "map1"));
+}
+
 static void test_address_message(void **state)
 {
 	const struct ifaddrmsg header = {
@@ -367,6 +392,7 @@ int main(void)
 		cmocka_unit_test(test_endless_words_are_cut),
 		cmocka_unit_test(test_link_message),
 		cmocka_unit_test(test_link_without_ipv6),
+		cmocka_unit_test(test_whose_tunnel),
 		cmocka_unit_test(test_address_message),
 		cmocka_unit_test(test_route_message),
 		cmocka_unit_test(test_rule_message),

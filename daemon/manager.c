@@ -68,7 +68,13 @@ static int on_nft_event(sd_event_source *source, int fd, uint32_t events, void *
 {
 	struct manager *m = userdata;
 
-	if (nft_watch_dispatch(m->nft_watch) > 0)
+	int r = nft_watch_dispatch(m->nft_watch);
+
+	if (r < 0) {
+		log_say(m->log, LOG_CRIT, NULL, "read nftables events: %s", strerror(-r));
+		return r;
+	}
+	if (r > 0)
 		manager_schedule(m, false);
 	return 0;
 }

@@ -157,6 +157,8 @@ int nft_watch_dispatch(struct nft_watch *watch)
 
 		if (length < 0 && (errno == ENOBUFS || errno == ENOSPC))
 			hit = 1; /* lost, or too long for the buffer */
+		else if (length < 0 && errno != EAGAIN && errno != EINTR)
+			return -errno;
 		else if (length <= 0)
 			break;
 		else

@@ -20,7 +20,7 @@ DEFINE_CLEANUP(struct nft_watch *, nft_watch_close);
 int nft_watch_fd(const struct nft_watch *watch);
 
 /* Reads what is there without waiting. 1: another process touched the table, or messages were lost;
- * 0: nothing of it concerns us. */
+ * 0: nothing of it concerns us; negative errno: it cannot be read any more. */
 int nft_watch_dispatch(struct nft_watch *watch);
 
 /* Between the two the kernel tells this watch nothing, and spares itself the making of messages: of

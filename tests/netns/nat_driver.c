@@ -257,7 +257,7 @@ static int run_lives(struct nat_plan *plan)
 	nat_set_conntrack(nat, ct);
 	while (fgets(line, sizeof(line), stdin)) {
 		sscanf(line, "tunnel %15s", plan->tunnel);
-		printf("%s ", nft_watch_dispatch(watch) ? "touched" : "quiet");
+		printf("%s ", nft_watch_dispatch(watch) > 0 ? "touched" : "quiet");
 		sync_and_tell(nat, strcmp(line, "absent\n") == 0 ? &nothing : plan);
 		fflush(stdout);
 	}

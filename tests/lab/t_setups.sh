@@ -8,7 +8,7 @@ set -eu
 . "$(dirname "$0")/lib.sh"
 
 readme=$lab/readme
-wanted=${SETUPS:-dhcpcd pppoe} # the others: t_setups_more.sh, t_setup_firewalld.sh
+wanted=${SETUPS:-ra dhcpcd pppoe} # the others: t_setups_more.sh, t_setup_firewalld.sh
 # Option 94 with one rule of OCN
 OCN_RULE=0059000d00161099f00000222400405000005a001020010380a12000000000000000000009
 run=(python3 -B "$lab/pppoe_lab.py")
@@ -118,6 +118,9 @@ line_blinks() {
   ip -n ngn link set ngn0 down
   check "$1-seen" soon 20 in_status "no link on enp1s0"
   ip -n ngn link set ngn0 up
+  ip -n ngn addr replace fe80::1/64 dev ngn0 nodad
+  wan_ra $OCN_A
+  ip -n ngn -6 route replace 2001:db8:1a4::/48 via $WAN_LINK_LOCAL dev ngn0
   check "$1-back" up 60 "$2"
   systemctl restart systemd-networkd
   sleep 3

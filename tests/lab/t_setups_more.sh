@@ -1,4 +1,4 @@
 #!/bin/bash
 # The set-ups of README.md that are part of those in t_setups.sh, by themselves.
 set -eu
-SETUPS='ra pd' exec bash "$(dirname "$0")/t_setups.sh"
+SETUPS=pd exec bash "$(dirname "$0")/t_setups.sh"

@@ -373,20 +373,24 @@ def forward_with_a_port_of_its_own(lab):
 
 
 def opened_port_outside_the_set(lab):
-    """Refused as that of a forward is, and left out when the set moves away from it."""
+    """Refused as that of a forward is, also when the file moves the set away from it."""
     port = lab.set_ports()[3]
     lab.fresh(f"open=udp:{port}")
-    try:
+
+    def refused(change):
         try:
-            lab.sync(f"open=udp:{port}", "open=tcp:80")
-            refused = ""
+            change()
         except RuntimeError as error:
-            refused = str(error)
-        require("nat.open[1]: port 80 is not in the port set of this line" in refused, f"not refused: {refused}")
+            return str(error)
+        return "not refused"
+
+    try:
+        said = refused(lambda: lab.sync(f"open=udp:{port}", "open=tcp:80"))
+        require("nat.open[1]: port 80 is not in the port set of this line" in said, said)
         lab.words = (f"open=udp:{port}",)
-        lab.move_to("v6plus")
-        lab.daemon.wait_status(rf"nat\.open\[0\]: port {port} is not in the port set")
-        require("opened by nat.open" not in "".join(table(lab)), "it is opened all the same")
+        said = refused(lambda: lab.move_to("v6plus"))
+        require(f"nat.open[0]: port {port} is not in the port set of this line" in said, said)
+        require("opened by nat.open" in "".join(table(lab)), "the one before does not stay in force")
     finally:
         lab.words = ()
         lab.move_to("ocn")

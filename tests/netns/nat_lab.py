@@ -11,9 +11,11 @@ import ctypes
 import os
 import random
 import select
+import signal
 import socket
 import struct
 import subprocess
+import sys
 
 CLONE_NEWNET = 0x40000000
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
@@ -215,7 +217,13 @@ class Lab:
         self.lan_ns, self.ns, self.wan_ns = self.names
         self.ports = ports
         self.made = False
-        self.make()
+        # Nothing is left behind by one that is told to end, either.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        try:
+            self.make()
+        except BaseException:
+            self.remove()
+            raise
 
     def make(self):
         try:

@@ -375,7 +375,8 @@ static void test_random_rules(void **state)
 
 		derived += check_line(&rule, &prefix);
 	}
-	assert_true(derived > 16000 && derived < 19000); /* an eighth of all addresses are no host's */
+	assert_true(derived > 16000 &&
+		    derived < 19000); /* an eighth of all addresses are no host's */
 }
 
 /* Any values at all: a refusal with words, or a result within bounds. */

@@ -131,8 +131,8 @@ OF_LINE = {
             "open_services", "icmp_errors", "pmtu_to_the_lan", "echo_of_many", "fragments", "udp_without_checksum", "mss",
             "simultaneous_open"],
     "v6plus": ["tcp_240_flows_to_one_destination", "udp_240_flows_to_one_destination", "icmp_240_flows_to_one_destination",
-               "steady_state", "closed_tcp_ports_rest", "udp_mapping_of_100_endpoints_on_240_ports",
-               "tcp_mapping_of_100_endpoints_on_240_ports", "reserved_ports_are_not_given_out"],
+               "steady_state", "ports_of_tcp_closed_rest", "ports_of_tcp_reset_from_outside_rest",
+               "udp_mapping_of_100_endpoints_on_240_ports", "tcp_mapping_of_100_endpoints_on_240_ports", "reserved_ports_are_not_given_out"],
 }
 OF_DAEMON = {
     "ocn": ["reload_keeps_flows", "changed_forward_keeps_flows", "changed_filtering_keeps_flows", "self_repair_keeps_flows",

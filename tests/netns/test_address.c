@@ -155,7 +155,8 @@ static void test_what_was_taken_over_is_ours(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
 		print_message("%s\n", changes[i]);
 		sh("%s", changes[i]);
-		assert_int_equal(address_sync(nl, want, 2, &ours, &fault), ours.marked);
+		/* Linux 6.1 keeps the protocol, so that not each of these changes something. */
+		assert_in_range(address_sync(nl, want, 2, &ours, &fault), 0, ours.marked);
 		assert_string_equal(shell_output(WANTED), good);
 		assert_int_equal(address_sync(nl, want, 2, &ours, &fault), 0);
 	}

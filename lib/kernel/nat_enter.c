@@ -178,6 +178,15 @@ static void claimed_ports(struct nft_chain *chain, const struct nat_plan *plan)
 	match_services(chain, plan->open, plan->open_count);
 }
 
+/* Some host is filtered so. A map of a filtering that nobody has is not asked. */
+static bool some_filter(const struct nat_plan *plan, enum nat_filtering filtering)
+{
+	for (size_t i = 0; i < plan->host_count; i++)
+		if (plan->hosts[i].filtering == filtering)
+			return true;
+	return plan->filtering == filtering;
+}
+
 static void describe_arrive(struct nft_table *table, const struct nat_plan *plan)
 {
 	struct nft_chain *chain = nft_add_chain(
@@ -197,10 +206,12 @@ static void describe_arrive(struct nft_table *table, const struct nat_plan *plan
 		drop_foreign(chain, &plan->ports, L4_DPORT, IPPROTO_UDP, "inbound", NULL);
 	}
 	claimed_ports(chain, plan);
-	if (filtering_is_used(plan, FILTERING_ADDRESS_DEPENDENT))
+	/* What has been learnt under a stricter filtering is right under a looser one, too. */
+	if (some_filter(plan, FILTERING_ADDRESS_DEPENDENT) ||
+	    some_filter(plan, FILTERING_ENDPOINT_INDEPENDENT))
 		dnat_learnt(chain, plan, "map_contacted", true, true,
 			    "hosts that were written to may answer from any port");
-	if (filtering_is_used(plan, FILTERING_ENDPOINT_INDEPENDENT))
+	if (some_filter(plan, FILTERING_ENDPOINT_INDEPENDENT))
 		dnat_learnt(chain, plan, "map_open", false, true, NULL);
 }
 
@@ -211,7 +222,7 @@ static void describe_hairpin(struct nft_table *table, const struct nat_plan *pla
 		NFT_CHAIN_PLAIN, 0, 0);
 
 	claimed_ports(chain, plan);
-	if (filtering_is_used(plan, FILTERING_ENDPOINT_INDEPENDENT))
+	if (some_filter(plan, FILTERING_ENDPOINT_INDEPENDENT))
 		dnat_learnt(chain, plan, "map_open", false, false, NULL);
 	dnat_learnt(chain, plan, "map_answered", false, false, NULL);
 }

@@ -151,9 +151,11 @@ static int drop_lost(struct conntrack *ct, struct change *change, struct fault *
 struct led {
 	const struct nat_plan *plan;
 	const struct change *change;
-	bool filters; /* for the hosts with this filtering */
-	enum nat_filtering filtering;
+	unsigned int filterings; /* what it says is right for hosts with one of these: bits */
 };
+
+#define ADDRESS_DEPENDENT    (1u << FILTERING_ADDRESS_DEPENDENT)
+#define ENDPOINT_INDEPENDENT (1u << FILTERING_ENDPOINT_INDEPENDENT)
 
 static uint16_t port_at(const void *row, size_t word)
 {
@@ -172,7 +174,7 @@ static bool leads_wrong(void *userdata, const void *key, const void *data)
 		return false;
 	memcpy(&end.host, data, sizeof(end.host));
 	end.port = port_at(data, 1);
-	return (led->filters && filtering_of(led->plan, end.host) != led->filtering) ||
+	return !(led->filterings & 1u << filtering_of(led->plan, end.host)) ||
 	       has_lost(led->change, port_at(key, 0), end);
 }
 
@@ -183,9 +185,9 @@ static int forget_led(struct nft *nft, const struct nat_plan *plan, const struct
 		const char *map;
 		struct led led;
 	} all[] = {
-		{"map_contacted", {plan, change, true, FILTERING_ADDRESS_DEPENDENT}},
-		{"map_open", {plan, change, true, FILTERING_ENDPOINT_INDEPENDENT}},
-		{"map_answered", {plan, change, false, 0}},
+		{"map_contacted", {plan, change, ADDRESS_DEPENDENT | ENDPOINT_INDEPENDENT}},
+		{"map_open", {plan, change, ENDPOINT_INDEPENDENT}},
+		{"map_answered", {plan, change, ~0u}},
 	};
 
 	if (plan->host_count == 0 && !loses(change))
@@ -194,8 +196,8 @@ static int forget_led(struct nft *nft, const struct nat_plan *plan, const struct
 		struct led led = all[i].led;
 		int r;
 
-		if (led.filters && !filtering_is_used(plan, led.filtering))
-			continue; /* it is not there */
+		if (plan->host_count == 0) /* the map is asked for all of them, or for none */
+			led.filterings = ~0u;
 		r = nft_remove_elements(nft, PLAN_TABLE, all[i].map, leads_wrong, &led, reterr);
 		if (r < 0)
 			return r;

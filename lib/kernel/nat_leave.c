@@ -106,12 +106,10 @@ static void describe_host_filtering(struct nft_table *table, struct nft_chain *l
 		return;
 	for (uint8_t direction = IP_CT_DIR_ORIGINAL; direction < IP_CT_DIR_MAX; direction++) {
 		for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
-			struct nft_chain *chain;
-
-			if (!filtering_is_used(plan, all[i]))
-				continue;
-			chain = nft_add_chain(table, filtering_chain(all[i], direction),
+			struct nft_chain *chain =
+				nft_add_chain(table, filtering_chain(all[i], direction),
 					      "filtering of single hosts", NFT_CHAIN_PLAIN, 0, 0);
+
 			learn_filtering(chain, all[i], direction, false);
 			nft_accept(nft_add_rule(chain, NULL));
 		}

@@ -46,7 +46,9 @@ static void describe_identity(struct nft_table *table, const struct nat_plan *pl
 	nft_add_element(set, key, NULL);
 }
 
-static void describe_contacted(struct nft_table *table)
+/* Filtering works for the whole address as well, where no port is chosen by us. Both maps are there
+ * whatever the filtering is: a change of it does not forget what was learnt. */
+static void describe_filtering_sets(struct nft_table *table)
 {
 	nft_add_set(table,
 		    &(struct nft_set_spec){
@@ -59,10 +61,6 @@ static void describe_contacted(struct nft_table *table)
 			    .size = LEARNT_MAX,
 			    .timeout = OPEN_SECONDS,
 		    });
-}
-
-static void describe_open(struct nft_table *table)
-{
 	nft_add_set(
 		table,
 		&(struct nft_set_spec){
@@ -74,15 +72,6 @@ static void describe_open(struct nft_table *table)
 			.size = LEARNT_MAX,
 			.timeout = OPEN_SECONDS,
 		});
-}
-
-/* Filtering works for the whole address as well, where no port is chosen by us. */
-static void describe_filtering_sets(struct nft_table *table, const struct nat_plan *plan)
-{
-	if (filtering_is_used(plan, FILTERING_ADDRESS_DEPENDENT))
-		describe_contacted(table);
-	if (filtering_is_used(plan, FILTERING_ENDPOINT_INDEPENDENT))
-		describe_open(table);
 	nft_add_set(
 		table,
 		&(struct nft_set_spec){
@@ -243,7 +232,7 @@ void nat_map_describe(struct nft_table *table, const struct nat_plan *plan, uint
 	nft_add_counter(table, "leaks", "packets kept from leaving with a foreign source");
 	describe_identity(table, plan);
 	describe_martians(table);
-	describe_filtering_sets(table, plan);
+	describe_filtering_sets(table);
 	nat_forwards_map(table, "map_forward", "forwards: protocol . our port : LAN host . port",
 			 plan->forwards, plan->forward_count);
 	nat_snat_describe(table, plan);

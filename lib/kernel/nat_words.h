@@ -68,16 +68,6 @@ static inline enum nat_filtering filtering_of(const struct nat_plan *plan, struc
 	return filtering;
 }
 
-/* By any host. What has been learnt for a filtering goes with the last host that it was for: its
- * map is not there then. */
-static inline bool filtering_is_used(const struct nat_plan *plan, enum nat_filtering filtering)
-{
-	for (size_t i = 0; i < plan->host_count; i++)
-		if (plan->hosts[i].filtering == filtering)
-			return true;
-	return plan->filtering == filtering;
-}
-
 static inline void cmp_u8(struct nft_rule *rule, uint32_t op, unsigned int word, uint8_t value)
 {
 	nft_cmp(rule, op, word, &value, sizeof(value));
@@ -178,9 +168,10 @@ static inline void tcp_flags(struct nft_rule *rule, uint8_t bits, uint32_t op)
 	nft_cmp(rule, op, 0, &zero, 1);
 }
 
-/* The data offset (four bits, at least five words), a bit that is never set, and the flags that
- * begin and end: of a TCP packet that resets a connection. Without asking for the protocol first:
- * one UDP packet of 64 looks the same, so what it leads to must be right for these too. */
+/* Not a TCP packet that resets a connection, by three reserved bits and the flags that begin and
+ * end (RFC 9293 section 3.1). Without asking for the protocol first: one UDP packet of 64 looks the
+ * same, and one that is too short for the question goes the same way, so that must be right for
+ * these too. */
 static inline void is_no_reset(struct nft_rule *rule)
 {
 	uint16_t mask = htons(0x0e00 | FLAG_FIN | FLAG_SYN | FLAG_RST), zero = 0;

@@ -765,7 +765,8 @@ def forward_change_keeps_flows(lab):
 
 
 def filtering_change_keeps_flows(lab):
-    keeps(lab, lambda: (lab.sync("filtering=apdf"), lab.sync("filtering=adf")), restore=False)
+    keeps(lab, lambda: (lab.sync("filtering=apdf"), lab.sync("filtering=adf")))
+    keeps(lab, lambda: lab.sync("filtering=eif"))  # nor does a looser one close what was open
 
 
 def filtering_change_closes(lab):

@@ -135,7 +135,7 @@ def changed_filtering_keeps_flows(lab):
             lab.sync(word)
             require(len(flows_of_hosts(lab)) == before, f"{word}: conntrack has lost {before - len(flows_of_hosts(lab))}")
         lab.sync()
-    keeps(lab, change, restore=False)
+    keeps(lab, change)
 
 
 def self_repair_keeps_flows(lab):

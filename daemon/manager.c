@@ -67,7 +67,6 @@ static int on_event(sd_event_source *source, int fd, uint32_t events, void *user
 static int on_nft_event(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
 	struct manager *m = userdata;
-
 	int r = nft_watch_dispatch(m->nft_watch);
 
 	if (r < 0) {
@@ -104,18 +103,6 @@ static int sync_nat(void *userdata, const struct nat_plan *want, struct fault *r
 	struct manager *m = userdata;
 
 	return nat_sync(m->nat, want, reterr);
-}
-
-void manager_prolong(struct manager *m)
-{
-	uint64_t now = machine_usec(CLOCK_MONOTONIC);
-
-	if (!m->plan_known || !m->plan.nat.present ||
-	    (m->prolonged_usec &&
-	     now - m->prolonged_usec < NAT_PROLONG_SECONDS * UINT64_C(1000000)))
-		return;
-	m->prolonged_usec = now;
-	(void)nat_prolong(m->nat, &m->plan.nat, NULL); /* the next time is early enough, too */
 }
 
 static int forget_connections(void *userdata, struct in_addr address, const struct nat_plan *want,
@@ -230,12 +217,11 @@ static int say_served(pid_t pid, struct fault *reterr)
 static int serve(struct manager *m, struct fault *reterr)
 {
 	pid_t other = 0;
-	int r = query_open(m->event, manager_on_query, m, &m->query);
+	int r;
 
-	if (r == -EADDRINUSE) {
-		(void)query_served(&other);
+	if (query_served(&other) > 0)
 		return say_served(other, reterr);
-	}
+	r = query_open(m->event, manager_on_query, m, &m->query);
 	if (r < 0)
 		log_say(m->log, LOG_WARNING, NULL, "maped --status will not answer: %s",
 			strerror(-r));

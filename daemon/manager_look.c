@@ -291,6 +291,18 @@ static int apply(struct manager *m, struct plan *plan, struct fault *reterr)
 	return changes;
 }
 
+void manager_prolong(struct manager *m)
+{
+	uint64_t now_usec = machine_usec(CLOCK_MONOTONIC);
+
+	if (!m->plan_known || !m->plan.nat.present ||
+	    (m->prolonged_usec &&
+	     now_usec - m->prolonged_usec < NAT_PROLONG_SECONDS * UINT64_C(1000000)))
+		return;
+	m->prolonged_usec = now_usec;
+	(void)nat_prolong(m->nat, &m->plan.nat, NULL); /* the next time is early enough, too */
+}
+
 /* ---- telling ----------------------------------------------------------------------------- */
 
 static bool foreign_route_wins(const struct manager *m, const struct snapshot *snapshot,

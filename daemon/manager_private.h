@@ -97,8 +97,6 @@ int manager_foresee(struct manager *m, const struct setup *setup, struct choice 
 /* A look soon: at once for news, later while another program fights or the kernel refuses. */
 void manager_schedule(struct manager *m, bool news);
 
-/* ---- manager.c */
-
 /* What living connections have taught the NAT is prolonged, when it is time to. */
 void manager_prolong(struct manager *m);
 

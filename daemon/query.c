@@ -250,7 +250,6 @@ int query_open(sd_event *event, query_answer answer, void *userdata, struct quer
 	_cleanup_(query_close_p) struct query *query = calloc(1, sizeof(*query));
 	_cleanup_close_ int fd = -1;
 	struct sockaddr_un address;
-	pid_t other;
 	int r;
 
 	if (!query)
@@ -259,8 +258,6 @@ int query_open(sd_event *event, query_answer answer, void *userdata, struct quer
 	r = socket_address(&address);
 	if (r < 0)
 		return r;
-	if (query_served(&other) > 0)
-		return -EADDRINUSE;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;

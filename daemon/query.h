@@ -26,7 +26,7 @@ typedef void (*query_answer)(void *userdata, bool trusted, struct text *plain, s
  * ret_pid: its process, 0 = not known. */
 int query_served(pid_t *ret_pid);
 
-/* -EADDRINUSE: another one serves the socket. What a killed one left is taken away. */
+/* Takes the place of a socket that is there, be it in use: ask query_served() first. */
 int query_open(sd_event *event, query_answer answer, void *userdata, struct query **ret);
 void query_close(struct query *query);
 DEFINE_CLEANUP(struct query *, query_close);

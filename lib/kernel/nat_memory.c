@@ -175,15 +175,19 @@ static int compare_timeout(const struct learnt *one, const struct learnt *other)
 	return (one->timeout < other->timeout) - (one->timeout > other->timeout);
 }
 
-/* By key and data. */
-static int compare_learnt(const void *a, const void *b)
+static int compare_rows(const void *a, const void *b)
 {
 	const struct learnt *one = a, *other = b;
 	int order = memcmp(one->key, other->key, sizeof(one->key));
 
-	if (order == 0)
-		order = memcmp(one->data, other->data, sizeof(one->data));
-	return order != 0 ? order : compare_timeout(one, other);
+	return order ? order : memcmp(one->data, other->data, sizeof(one->data));
+}
+
+static int compare_learnt(const void *a, const void *b)
+{
+	int order = compare_rows(a, b);
+
+	return order ? order : compare_timeout(a, b);
 }
 
 /* By key; what is most likely right first: an endpoint moves only where its port is taken. */
@@ -199,12 +203,6 @@ static int compare_likely(const void *a, const void *b)
 	return order != 0 ? order : compare_timeout(one, other);
 }
 
-static bool are_same(const struct learnt *one, const struct learnt *other)
-{
-	return memcmp(one->key, other->key, sizeof(one->key)) == 0 &&
-	       memcmp(one->data, other->data, sizeof(one->data)) == 0;
-}
-
 /* What several connections teach becomes one, and counts them. Returns how many are left. */
 static size_t merge(struct learnt *all, size_t count)
 {
@@ -212,7 +210,7 @@ static size_t merge(struct learnt *all, size_t count)
 
 	qsort(all, count, sizeof(*all), compare_learnt);
 	for (size_t i = 0; i < count; i++) {
-		if (left == 0 || !are_same(&all[left - 1], &all[i]))
+		if (left == 0 || compare_rows(&all[left - 1], &all[i]) != 0)
 			all[left++] = all[i];
 		all[left - 1].times++;
 	}
@@ -274,14 +272,6 @@ struct lessons {
 	size_t count, key_length, data_length;
 };
 
-static int compare_lessons(const void *a, const void *b)
-{
-	const struct learnt *one = a, *other = b;
-	int order = memcmp(one->key, other->key, sizeof(one->key));
-
-	return order ? order : memcmp(one->data, other->data, sizeof(one->data));
-}
-
 static bool is_taught(void *userdata, const void *key, const void *data)
 {
 	const struct lessons *lessons = userdata;
@@ -291,7 +281,7 @@ static bool is_taught(void *userdata, const void *key, const void *data)
 		return false;
 	memcpy(element.key, key, lessons->key_length);
 	memcpy(element.data, data, lessons->data_length);
-	return bsearch(&element, lessons->all, lessons->count, sizeof(element), compare_lessons);
+	return bsearch(&element, lessons->all, lessons->count, sizeof(element), compare_rows);
 }
 
 static int prolong(const struct nat_memory *memory, const struct nat_plan *plan, struct nft *nft,
@@ -309,7 +299,7 @@ static int prolong(const struct nat_memory *memory, const struct nat_plan *plan,
 			lessons.count++;
 	if (lessons.count == 0)
 		return 0;
-	qsort(all, lessons.count, sizeof(*all), compare_lessons);
+	qsort(all, lessons.count, sizeof(*all), compare_rows);
 	return nft_renew_elements(nft, PLAN_TABLE, set, is_taught, &lessons, reterr);
 }
 

@@ -446,6 +446,20 @@ write_config() {
   mv "$config.new" "$config"
 }
 
+# flows_begin, flows_end NAME: one of UDP and one of TCP from lan1, and new ones; $state/lossless has what was lost of each and
+# how many ports the LAN port had
+flows_begin() {
+  rm -f "$state/lossless"
+  job lossless lan1 python3 -B "$lab/probe" lossless $SERVER "$state/lossless" $SERVER2
+  sleep 2
+}
+flows_end() {
+  sleep 2
+  kill "$(cat "$state/lossless.pid")"
+  check "$1-told" soon 20 [ -s "$state/lossless" ]
+  note "$1: $(tr '\n' ';' <"$state/lossless")"
+}
+
 status_text() { systemctl show -p StatusText --value maped; }
 status_is() { [[ $(status_text) =~ $1 ]]; }
 

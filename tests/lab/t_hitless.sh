@@ -13,18 +13,13 @@ stands() { echo "$(cat /sys/class/net/map0/ifindex) $({ nft -s -t -a list table 
 hitless() {
   local name=$1 old standing
   shift
-  rm -f "$state/lossless"
-  job lossless lan1 python3 -B "$lab/probe" lossless $SERVER "$state/lossless" $SERVER2
-  sleep 2
+  flows_begin
   old=$(pid)
   standing=$(stands)
   check "$name" "$@" "$old"
   check "$name-new-process" soon 90 new_pid "$old"
   check "$name-up" up 30 153.240.18.52
-  sleep 2
-  kill "$(cat "$state/lossless.pid")"
-  check "$name-told" soon 20 [ -s "$state/lossless" ]
-  note "$name: $(tr '\n' ';' <"$state/lossless")"
+  flows_end "$name"
   same "$name-nothing-lost" "" "$(grep -v -e ' 0 lost$' -e '^ports' "$state/lossless")"
   same "$name-mapping-stays" "ports 1" "$(grep '^ports' "$state/lossless")"
   same "$name-all-stays" "$standing" "$(stands)"

@@ -112,9 +112,7 @@ works() {
 # line_blinks NAME IPV4: the cable is out for two seconds, and the network program is restarted. Nobody has told maped which
 # interface the WAN is, and the default route is away meanwhile. What runs goes on, with the same port.
 line_blinks() {
-  rm -f "$state/lossless"
-  job lossless lan1 python3 -B "$lab/probe" lossless $SERVER "$state/lossless" $SERVER2
-  sleep 2
+  flows_begin
   ip -n ngn link set ngn0 down
   check "$1-seen" soon 20 in_status "no link on enp1s0"
   ip -n ngn link set ngn0 up
@@ -125,10 +123,7 @@ line_blinks() {
   systemctl restart systemd-networkd
   sleep 3
   check "$1-up" up 60 "$2"
-  sleep 2
-  kill "$(cat "$state/lossless.pid")"
-  check "$1-told" soon 20 [ -s "$state/lossless" ]
-  note "$1: $(tr '\n' ';' <"$state/lossless")"
+  flows_end "$1"
   same "$1-mapping-stays" "ports 1" "$(grep '^ports' "$state/lossless")"
   like "$1-tcp-goes-on" ' 0 lost$' "$(grep -i '^tcp' "$state/lossless")"
 }

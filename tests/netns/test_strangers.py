@@ -142,6 +142,22 @@ def means(maped):
     return descriptors(maped), maped.kilobytes("RssAnon")
 
 
+@contextlib.contextmanager
+def many_users(maped):
+    """Each holds as many connections as one may; nobody reads."""
+    def hold():
+        held.extend(connect(maped) for _ in range(HELD_OF_USER))
+        return len(held)
+    held = []
+    strangers = [Stranger(hold, user) for user in range(FIRST_USER, LAST_USER + 1)]
+    try:
+        same([stranger.result() for stranger in strangers], [HELD_OF_USER] * len(strangers), "connected")
+        yield
+    finally:
+        for stranger in strangers:
+            stranger.go()
+
+
 # ---- the socket ----
 
 
@@ -182,22 +198,12 @@ def long_answers_are_not_read(box):
     need(maped.notify.wait("^STATUS=up.* 32767 blocks", timeout=30), "STATUS is %s", maped.notify.status())
     state_for(maped, 0)
     before = means(maped)
-
-    def hold():
-        held.extend(connect(maped) for _ in range(HELD_OF_USER))
-        return len(held)
-    held = []
-    strangers = [Stranger(hold, user) for user in range(FIRST_USER, LAST_USER + 1)]
-    try:
-        same([stranger.result() for stranger in strangers], [HELD_OF_USER] * len(strangers), "connected")
+    with many_users(maped):
         same(state_for(maped, 0), "up", "root is told")
         now = means(maped)
         note("descriptors %d, then %d; kB of its own %d, then %d" % (before[0], now[0], before[1], now[1]))
         need(now[1] >= before[1] + 1024, "nothing waits in it")
         need(sanitized() or now[1] <= before[1] + 6 * 1024, "%d kB of its own, before %d kB", now[1], before[1])
-    finally:
-        for stranger in strangers:
-            stranger.go()
     same(state_for(maped), "up", "a user is told afterwards")
     need(descriptors(maped) <= before[0] + 2, "%d descriptors, before %d", descriptors(maped), before[0])
     need(sanitized() or means(maped)[1] <= before[1] + 1024, "%d kB afterwards, before %d kB", means(maped)[1], before[1])
@@ -233,18 +239,8 @@ def half_closed_and_unread(box):
 def many_users_at_once(box):
     """Together they cannot keep root from being told."""
     maped = started(box)
-
-    def hold():
-        held.extend(connect(maped) for _ in range(HELD_OF_USER))
-        return len(held)
-    held = []
-    strangers = [Stranger(hold, user) for user in range(FIRST_USER, LAST_USER + 1)]
-    try:
-        same([stranger.result() for stranger in strangers], [HELD_OF_USER] * len(strangers), "connected")
+    with many_users(maped):
         same(state_for(maped, 0), "up", "root is told")
-    finally:
-        for stranger in strangers:
-            stranger.go()
     same(state_for(maped), "up", "a user is told afterwards")
 
 

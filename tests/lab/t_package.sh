@@ -64,6 +64,12 @@ same package-upgrade-config "$sum" "$(sha256sum <"$config")"
 
 # --- removed: the box as it was, the owner's files stay ---
 echo '# mine' >/etc/maped/rules/own.conf
+# Started with a broken file it has ended, and IPv4 stands: that goes as well
+cp "$config" "$state/config"
+echo 'maP = { };' | write_config
+check package-broken-ends eval '! systemctl restart maped'
+cp "$state/config" "$config"
+check package-broken-stands [ -e /sys/class/net/map0 ]
 check package-remove apt -r maped
 job_end ra
 wan_reset

@@ -27,7 +27,7 @@
 struct nat_kind {
 	uint8_t protocol;
 	uint32_t own, other; /* offsets of our number and of the other end's */
-	const char *chain, *known, *rest;
+	const char *chain, *first, *known, *rest;
 	const char *search, *spare, *full; /* search_1, search_16, ... are made from them */
 	const char *owner, *busy, *closing;
 };
@@ -48,6 +48,11 @@ extern const struct nat_kind *const nat_kinds[NAT_KINDS];
 /* tcp sport >= 1024 tcp sport & 0x03f0 == 0x0290 (of the number already in word, which stays there
  * unless word is 0) */
 void is_own_port(struct nft_rule *rule, const struct portset *set, unsigned int word);
+/* Whether count_port() can make the ports of this set. */
+bool counts_ports(const struct portset *set);
+/* The next port of the set in turn, all in 32 bits of word, blocks before ports of a block. At each
+ * number that would lie in the excluded block the rule ends: the next try has another number. */
+void count_port(struct nft_rule *rule, const struct portset *set, unsigned int word);
 /* Two rules that drop what has a foreign number at an offset of the transport header. protocol 0:
  * the chain is entered with one protocol only. */
 void drop_foreign(struct nft_chain *chain, const struct portset *set, uint32_t offset,

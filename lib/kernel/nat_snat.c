@@ -16,6 +16,7 @@ const struct nat_kind nat_udp = {
 	.own = L4_SPORT,
 	.other = L4_DPORT,
 	.chain = "map_udp",
+	.first = "map_udp_first",
 	.known = "map_udp_known",
 	.search = "map_udp_search",
 	.spare = "map_udp_spare",
@@ -30,6 +31,7 @@ const struct nat_kind nat_tcp = {
 	.own = L4_SPORT,
 	.other = L4_DPORT,
 	.chain = "map_tcp",
+	.first = "map_tcp_first",
 	.known = "map_tcp_known",
 	.search = "map_tcp_search",
 	.spare = "map_tcp_spare",
@@ -46,6 +48,7 @@ const struct nat_kind nat_echo = {
 	.own = ICMP_ID,
 	.other = ICMP_TYPE_CODE,
 	.chain = "map_echo",
+	.first = "map_echo_first",
 	.known = "map_echo_known",
 	.search = "map_echo_search",
 	.spare = "map_echo_spare",
@@ -123,6 +126,7 @@ static void describe_pool(struct nft_table *table, const struct nat_plan *plan)
 				   "port set without forwards and opened ports",
 			.key = {NFT_TYPE_INTEGER},
 			.data = {NFT_TYPE_SERVICE},
+			.size = portset_count(&plan->ports),
 		});
 
 	uint32_t count = portset_count(&plan->ports);
@@ -137,6 +141,24 @@ static void describe_pool(struct nft_table *table, const struct nat_plan *plan)
 		given = may_be_given(plan, port) ? port : given;
 		data = htons(given);
 		nft_add_element(set, &n, &data);
+	}
+}
+
+/* What a counted port may not be. A set of 16-bit keys is an array of bits: asking costs little. */
+static void describe_reserved(struct nft_table *table, const struct nat_plan *plan)
+{
+	struct nft_set *set =
+		nft_add_set(table, &(struct nft_set_spec){
+					   .name = "map_reserved",
+					   .comment = "ports of the set that are given to none",
+					   .key = {NFT_TYPE_SERVICE},
+				   });
+
+	for (uint32_t n = 0; n < portset_count(&plan->ports); n++) {
+		uint16_t port = portset_nth(&plan->ports, n), key = htons(port);
+
+		if (!may_be_given(plan, port))
+			nft_add_element(set, &key, NULL);
 	}
 }
 
@@ -228,8 +250,17 @@ static void load_next_port(struct nft_rule *rule, struct ports ports)
 	nft_known_length(rule, OWN_PORT, OWN_ADDR);
 }
 
-/* The next port in turn, if it is free for this destination. An endpoint that has a port already
- * keeps it in the map of owners: `add` leaves what is there. */
+/* If the port is free for this destination. An endpoint that has one already keeps it in the map of
+ * owners: `add` leaves what is there. */
+static void snat_if_free(struct nft_rule *rule, const struct nat_plan *plan,
+			 const struct nat_kind *kind, bool unlearnt)
+{
+	is_free(rule, kind);
+	if (!unlearnt)
+		nft_learn(rule, kind->owner, NFT_LEARN_ADD, ENDPOINT, OWN_PORT, UNANSWERED_MS);
+	take_port(rule, kind, plan);
+}
+
 static void snat_next_port(struct nft_chain *chain, const struct nat_plan *plan,
 			   const struct nat_kind *kind, struct ports ports, const char *comment)
 {
@@ -238,10 +269,19 @@ static void snat_next_port(struct nft_chain *chain, const struct nat_plan *plan,
 	if (!ports.unlearnt)
 		load_endpoint(rule, kind);
 	load_next_port(rule, ports);
-	is_free(rule, kind);
-	if (!ports.unlearnt)
-		nft_learn(rule, kind->owner, NFT_LEARN_ADD, ENDPOINT, OWN_PORT, UNANSWERED_MS);
-	take_port(rule, kind, plan);
+	snat_if_free(rule, plan, kind, ports.unlearnt);
+}
+
+/* The same with a port that no map need be asked for. */
+static void snat_counted_port(struct nft_chain *chain, const struct nat_plan *plan,
+			      const struct nat_kind *kind, const char *comment)
+{
+	struct nft_rule *rule = nft_add_rule(chain, comment);
+
+	load_endpoint(rule, kind);
+	count_port(rule, &plan->ports, OWN_PORT);
+	nft_lookup_absent(rule, "map_reserved", OWN_PORT);
+	snat_if_free(rule, plan, kind, false);
 }
 
 static void jump_times(struct nft_chain *chain, const char *to, unsigned int times)
@@ -362,20 +402,30 @@ static void describe_rest(struct nft_table *table, const struct nat_plan *plan,
 	end_choice(chain, plan);
 }
 
+#define NEXT_IN_TURN "a new endpoint gets the next port in turn"
+
 static void describe_kind(struct nft_table *table, const struct nat_plan *plan,
 			  const struct nat_kind *kind)
 {
 	struct ports all = {0, portset_count(&plan->ports), false};
+	bool counted = counts_ports(&plan->ports);
 	struct nft_chain *chain;
 
 	describe_learnt(table, kind);
 	describe_searches(table, plan, kind);
 	describe_known(table, plan, kind);
 	describe_rest(table, plan, kind);
+	chain = nft_add_chain(table, kind->first, "where most connections end", NFT_CHAIN_PLAIN, 0,
+			      0);
+	goto_known(chain, kind);
+	if (counted)
+		snat_counted_port(chain, plan, kind, NEXT_IN_TURN);
+	else
+		snat_next_port(chain, plan, kind, all, NEXT_IN_TURN);
 	chain = nft_add_chain(table, kind->chain, "which port a connection gets", NFT_CHAIN_PLAIN,
 			      0, 0);
-	goto_known(chain, kind);
-	snat_next_port(chain, plan, kind, all, "a new endpoint gets the next port in turn");
+	/* Not the excluded block again and again, nor reserved ports if they are few. */
+	jump_times(chain, kind->first, counted ? 8 : 1);
 	goto_rest(chain, kind, all);
 	nft_jump(nft_add_rule(chain, "as many endpoints as can be kept"), kind->full);
 	end_choice(chain, plan);
@@ -387,6 +437,7 @@ static void describe_snat(struct nft_table *table, const struct nat_plan *plan)
 	struct nft_rule *rule;
 
 	describe_pool(table, plan);
+	describe_reserved(table, plan);
 	describe_runs(table, plan);
 	for (size_t i = 0; i < NAT_KINDS; i++)
 		describe_kind(table, plan, nat_kinds[i]);

@@ -131,6 +131,8 @@ void nft_immediate(struct nft_rule *rule, const void *data, uint32_t length, uns
 /* to = (from & mask) ^ xor */
 void nft_bitwise(struct nft_rule *rule, const void *mask, const void * xor, uint32_t length,
 		 unsigned int from, unsigned int to);
+/* A number of 32 bits in host order. bits: 0 to 31 */
+void nft_shift_left(struct nft_rule *rule, unsigned int word, uint32_t bits);
 /* Leaves what a map gave in word as it is; overwrites spare. A key can have such a part only so:
  * nft 1.0.6 does not know how long the result of a map is, and `nft list` aborts. The packet's
  * priority serves as a place to write to and read from, and is put back at once. */

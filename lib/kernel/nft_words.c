@@ -162,6 +162,17 @@ void nft_bitwise(struct nft_rule *rule, const void *mask, const void * xor, uint
 	put_data(rule, expr, NFTNL_EXPR_BITWISE_XOR, xor, length);
 }
 
+void nft_shift_left(struct nft_rule *rule, unsigned int word, uint32_t bits)
+{
+	struct nftnl_expr *expr = expression(rule, "bitwise");
+
+	put_u32(expr, NFTNL_EXPR_BITWISE_SREG, word_register(word));
+	put_u32(expr, NFTNL_EXPR_BITWISE_DREG, word_register(word));
+	put_u32(expr, NFTNL_EXPR_BITWISE_LEN, sizeof(bits));
+	put_u32(expr, NFTNL_EXPR_BITWISE_OP, NFT_BITWISE_LSHIFT);
+	put_data(rule, expr, NFTNL_EXPR_BITWISE_DATA, &bits, sizeof(bits));
+}
+
 static void set_priority(struct nft_rule *rule, unsigned int from)
 {
 	struct nftnl_expr *expr = expression(rule, "meta");

@@ -138,6 +138,25 @@ def ended_tcp_ports_rest(end):
     return test
 
 
+def every_port_in_turn(lab):
+    """As many endpoints as there are ports: each gets one of its own, whatever the shape of the set."""
+    for shape in ("6/6/41", "4/8/41", "8/4/3", "0/8/9", "0/8/0", "6/8/255", "1/7/5", "4/4/9", "2/4/1"):
+        a, k, psid = map(int, shape.split("/"))
+        m = 16 - a - k
+        ports = {port for port in range(1, 65536) if (a == 0 or port >> 16 - a) and (port >> m) & ((1 << k) - 1) == psid}
+        taken = sorted(ports)[5:8] if a != 2 else []  # where ports are looked up, their neighbours are given twice instead
+        words = [f"forward=tcp+udp:{taken[0]}-{taken[1]}:{HOST}:80", f"open=tcp+udp:{taken[2]}"] if taken else []
+        lab.fresh(*words, shape=shape)
+        wanted = min(len(ports) - len(taken), 1200)
+        for make in (tcp, udp, echo):
+            got = [packet.sport for n in range(wanted) for packet in lab.out(
+                echo(f"192.168.2.{10 + n % 100}", 20000 + n, f"203.0.113.{1 + n % 200}") if make is echo else
+                make(f"192.168.2.{10 + n % 100}", 20000 + n, f"203.0.113.{1 + n % 200}", 443))]
+            what = f"{make.__name__} of {shape}: {len(set(got))} different ports of {len(got)}, {wanted} wanted"
+            require(len(got) == wanted and len(set(got)) == wanted, what)
+            require(set(got) <= ports - set(taken), f"{what}, foreign or reserved: {set(got) - ports}")
+
+
 def reuse(lab):
     """240 ports, 100 destinations, 20,000 flows at once; some share an address."""
     lab.fresh(ports=240)
@@ -920,7 +939,7 @@ def readable(lab):
 
 TESTS = [one_destination(kind, ports) for ports in (1008, 240) for kind in ("tcp", "udp", "icmp")]
 TESTS += [
-    steady_state, ended_tcp_ports_rest(closed), ended_tcp_ports_rest(reset_from_outside), reuse,
+    steady_state, ended_tcp_ports_rest(closed), ended_tcp_ports_rest(reset_from_outside), every_port_in_turn, reuse,
     living_endpoints_keep_their_port,
     independent("udp", 16, 20, 1008, True), independent("udp", 60, 20, 1008, True),
     independent("udp", 100, 40, 240, True), independent("tcp", 100, 40, 240, True),

@@ -276,7 +276,7 @@ static void the_way_of_an_endpoint(void **state)
 		     true);
 	assert_chain(&plan, "map_udp_known", "lookup reg 2 set map_udp_busy 0x1 \n", true);
 	assert_chain(&plan, "map_udp", "map_tcp", false);
-	assert_chain(&plan, "map_tcp", "lookup reg 2 set map_tcp_closing 0x1 \n", true);
+	assert_chain(&plan, "map_tcp_first", "lookup reg 2 set map_tcp_closing 0x1 \n", true);
 	/* ICMP: identifier, type and code. */
 	assert_chain(&plan, "map_echo", "payload load 2b @ transport header + 4 => reg 9 \n", true);
 	/* The shared address, and one port in both ends of the range. */
@@ -286,7 +286,48 @@ static void the_way_of_an_endpoint(void **state)
 		     "flags 0x7 \n",
 		     true);
 	assert_chain(&plan, "map_udp", "numgen reg 14 = inc mod 1008 \n", true);
+	assert_chain(&plan, "map_udp_first", "map_pool", false);
 	assert_chain(&plan, "map_udp_spare_1", "numgen reg 14 = inc mod 16 offset 992 \n", true);
+}
+
+/* Made of a number where both ends of a port fit in an octet each, looked up otherwise. */
+static void the_next_port(void **state)
+{
+	static const struct {
+		struct portset ports;
+		const char *next;
+	} all[] = {
+		{{6, 6, 0x29},
+		 "numgen reg 14 = inc mod 1024 \n"
+		 "bitwise reg 14 = ( reg 14 << 0x00000002 ) \n"
+		 "bitwise reg 14 = ( reg 14 & 0xffffffff ) ^ 0x00009002 \n"
+		 "cmp gte reg 14 0x00000004 \n"
+		 "lookup reg 14 set map_reserved 0x1 \n"},
+		{{4, 8, 0},
+		 "numgen reg 14 = inc mod 256 \n"
+		 "bitwise reg 14 = ( reg 14 << 0x00000004 ) \n"
+		 "cmp gte reg 14 0x00000010 \n"},
+		{{8, 4, 0},
+		 "numgen reg 14 = inc mod 4096 \n"
+		 "cmp gte reg 14 0x00000001 \n"},
+		{{0, 8, 9},
+		 "numgen reg 14 = inc mod 256 \n"
+		 "bitwise reg 14 = ( reg 14 << 0x00000008 ) \n"
+		 "bitwise reg 14 = ( reg 14 & 0xffffffff ) ^ 0x00000009 \n"
+		 "lookup reg 14 set map_reserved 0x1 \n"},
+		{{2, 4, 1}, "lookup reg 14 set map_pool dreg 14 0x0 \n"},
+		{{9, 4, 1}, "lookup reg 14 set map_pool dreg 14 0x0 \n"},
+	};
+
+	(void)state;
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+	skip();
+#endif
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		struct nat_plan plan = plan_of(all[i].ports);
+
+		assert_chain(&plan, "map_udp_first", all[i].next, true);
+	}
 }
 
 static void every_port_is_tried(void **state)
@@ -617,6 +658,7 @@ int main(void)
 		cmocka_unit_test(forwards_leave_the_pool),
 		cmocka_unit_test(opened_ports_leave_the_pool),
 		cmocka_unit_test(the_way_of_an_endpoint),
+		cmocka_unit_test(the_next_port),
 		cmocka_unit_test(every_port_is_tried),
 		cmocka_unit_test(an_endpoint_without_room_is_not_learnt),
 		cmocka_unit_test(a_limit_has_a_set_of_its_own),

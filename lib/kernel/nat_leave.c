@@ -128,7 +128,7 @@ static void describe_leave_udp(struct nft_table *table, const struct nat_plan *p
 			      NFT_CHAIN_PLAIN, 0, 0);
 
 	describe_host_filtering(table, chain, plan);
-	if (plan->host_count) /* else guard_common() has seen to these */
+	if (plan->host_count) /* else guard_udp() has seen to these */
 		learn_filtering(chain, plan->filtering, IP_CT_DIR_ORIGINAL, true);
 	learn_filtering(chain, plan->filtering, IP_CT_DIR_REPLY, true);
 	nft_accept(nft_add_rule(chain, NULL));
@@ -232,9 +232,9 @@ static struct nft_rule *ours_of(struct nft_chain *chain, const struct nat_plan *
 	return rule;
 }
 
-/* What nearly every packet into the tunnel meets, whatever interface it leaves by: a right source
- * is right everywhere. What tells other packets soonest is asked first. */
-static void guard_common(struct nft_chain *chain, const struct nat_plan *plan)
+/* A right source is right whatever interface it leaves by. What tells other packets soonest is
+ * asked first, here and below. */
+static void guard_tcp(struct nft_chain *chain, const struct nat_plan *plan)
 {
 	struct nft_rule *rule = nft_add_rule(chain, "TCP between its beginning and its end");
 
@@ -243,9 +243,29 @@ static void guard_common(struct nft_chain *chain, const struct nat_plan *plan)
 	tcp_flags(rule, FLAG_FIN | FLAG_SYN | FLAG_RST, NFT_CMP_EQ);
 	is_our_sport(rule, plan);
 	nft_accept(rule);
+}
 
-	rule = nft_add_rule(chain,
-			    plan->host_count ? NULL : "who may answer is learnt from what leaves");
+/* What comes from the tunnel, and what has nothing to do with it. Assured: has gone both ways, so
+ * that conntrack knows it and it was looked at when it was new. */
+static void guard_other_ways(struct nft_chain *chain, uint32_t tunnel_index)
+{
+	struct nft_rule *rule;
+
+	if (tunnel_index == 0)
+		return;
+	rule = nft_add_rule(chain, "has gone both ways, and does not leave by the tunnel");
+	nft_meta(rule, NFT_META_OIF, 0);
+	nft_cmp(rule, NFT_CMP_NEQ, 0, &tunnel_index, sizeof(tunnel_index));
+	is_no_reset(rule); /* else map_enter notes it */
+	ct_status(rule, IPS_ASSURED, NFT_CMP_NEQ);
+	nft_accept(rule);
+}
+
+static void guard_udp(struct nft_chain *chain, const struct nat_plan *plan)
+{
+	struct nft_rule *rule = nft_add_rule(
+		chain, plan->host_count ? NULL : "who may answer is learnt from what leaves");
+
 	is_protocol(rule, IPPROTO_UDP);
 	is_our_source(rule, plan);
 	is_our_sport(rule, plan);
@@ -269,23 +289,13 @@ static void guard_syn(struct nft_chain *chain, const struct nat_plan *plan)
 	nft_accept(rule);
 }
 
-/* Comparing names costs as much as six other expressions, so the first rules do without: an
- * address, then the tunnel's index if there is one yet. The rules behind them, by name, hold
- * always; without an index, nothing is let through before them. Assured: has gone both ways, so
- * that conntrack knows it and it was looked at when it was new. */
-static void guard_others(struct nft_chain *chain, const struct nat_plan *plan,
-			 uint32_t tunnel_index)
+/* Comparing names costs as much as six other expressions, so the rules above do without: an
+ * address, or the tunnel's index if there is one yet. The rules behind them, by name, hold always;
+ * without an index, nothing else is let through before them. */
+static void guard_others(struct nft_chain *chain, const struct nat_plan *plan)
 {
 	struct nft_rule *rule;
 
-	if (tunnel_index) {
-		rule = nft_add_rule(chain, "has gone both ways, and does not leave by the tunnel");
-		nft_meta(rule, NFT_META_OIF, 0);
-		nft_cmp(rule, NFT_CMP_NEQ, 0, &tunnel_index, sizeof(tunnel_index));
-		is_no_reset(rule); /* else map_enter notes it */
-		ct_status(rule, IPS_ASSURED, NFT_CMP_NEQ);
-		nft_accept(rule);
-	}
 	guard_syn(chain, plan);
 	rule = ours_of(chain, plan, IPPROTO_TCP, NULL);
 	nft_goto(rule, "map_leave_tcp");
@@ -324,6 +334,8 @@ void nat_leave_describe(struct nft_table *table, const struct nat_plan *plan, ui
 	struct nft_chain *guard = nft_find_chain(table, "guard");
 
 	describe_leave(table, plan);
-	guard_common(guard, plan);
-	guard_others(guard, plan, tunnel_index);
+	guard_tcp(guard, plan);
+	guard_other_ways(guard, tunnel_index);
+	guard_udp(guard, plan);
+	guard_others(guard, plan);
 }

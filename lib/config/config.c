@@ -54,7 +54,9 @@ int config_load(const char *file, struct settings *ret, struct text *complaints)
 	q = source_print_complaints(&source, &gathered, complaints);
 	if (r < 0 || q < 0)
 		return q < 0 ? q : r;
-	snprintf(settings.file, sizeof(settings.file), "%s", file);
+	settings.file_count = source.file_count;
+	settings.files = TAKE_PTR(source.files);
+	source.file_count = 0;
 	*ret = settings;
 	settings = (struct settings){0};
 	return 0;

@@ -202,7 +202,7 @@ static void read_list(struct reading *reading, const config_setting_t *list, boo
 	*ret = reading_alloc(reading, (size_t)count, sizeof(**ret));
 	for (int i = 0; *ret && i < count; i++) {
 		const config_setting_t *at = setting_element(list, i);
-		struct draft draft = {.forward.line = setting_file_line(reading, at)};
+		struct draft draft = {.forward.origin = setting_origin(reading, at)};
 
 		group_read(reading, at, keys, ARRAY_SIZE(keys), &draft);
 		if (!config_setting_is_group(at) || !forward_good(reading, at, &draft, fixed_only))

@@ -26,7 +26,7 @@ static void read_provider(struct reading *reading, const config_setting_t *at,
 
 	if (setting_text(reading, at, &text) < 0)
 		return;
-	setting_place(reading, at, map->provider_place);
+	map->provider_origin = setting_origin(reading, at);
 	if (!provider_is_name(text))
 		setting_complain(reading, at, "\"%.64s\" cannot be the name of a rule file", text);
 	else if (strcmp(text, "auto") == 0)

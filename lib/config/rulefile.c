@@ -221,11 +221,12 @@ static void set_rank(struct ruleset *rules, size_t from, uint8_t rank)
 }
 
 /* A mistyped name would leave the line without any rule. */
-static int check_provider(const struct map_settings *map, const struct names *const *found,
+static int check_provider(const struct settings *settings, const struct names *const *found,
 			  size_t count, struct text *complaints)
 {
 	/* The file of the rules that the network tells comes and goes with them. */
 	static const char *const always[] = {"auto", PROVIDER_OWN, S46_PROVIDER};
+	const struct map_settings *map = &settings->map;
 	struct near near = near_init(map->provider);
 
 	if (!map->provider[0])
@@ -240,8 +241,8 @@ static int check_provider(const struct map_settings *map, const struct names *co
 	}
 	if (near.best && near.distance == 0)
 		return 0;
-	text_add(complaints, "%s: map.provider: there is no rule file %s%s", map->provider_place,
-		 map->provider, SUFFIX);
+	settings_print_origin(settings, map->provider_origin, complaints);
+	text_add(complaints, ": map.provider: there is no rule file %s%s", map->provider, SUFFIX);
 	if (near.best)
 		text_add(complaints, "; did you mean \"%s\"?", near.best);
 	text_add(complaints, "\n");
@@ -280,7 +281,7 @@ int config_collect_rules(const struct settings *settings, const char *own, const
 		set_rank(&all, before, places[i].rank);
 	}
 	if (settings && result != -ENOMEM) {
-		r = check_provider(&settings->map, found, ARRAY_SIZE(found), complaints);
+		r = check_provider(settings, found, ARRAY_SIZE(found), complaints);
 		if (r < 0)
 			result = r;
 	}

@@ -17,7 +17,7 @@ static void read_service(struct reading *reading, const config_setting_t *at, en
 	}
 	span_add_ports(reading, tcp, service.protocols, service.ports.first, service.ports.last,
 		       at);
-	service.line = setting_file_line(reading, at);
+	service.origin = setting_origin(reading, at);
 	services[(*count)++] = service;
 }
 

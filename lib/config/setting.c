@@ -24,29 +24,13 @@ unsigned int setting_line(const config_setting_t *at)
 	return (unsigned int)config_setting_source_line(at);
 }
 
-static const struct origin *setting_origin(const struct reading *reading,
-					   const config_setting_t *at)
+struct origin setting_origin(const struct reading *reading, const config_setting_t *at)
 {
-	static const struct origin nowhere = {0};
 	unsigned int line = setting_line(at);
 
 	if (line < 1 || line > reading->source->line_count)
-		return &nowhere;
-	return &reading->source->lines[line - 1];
-}
-
-unsigned int setting_file_line(const struct reading *reading, const config_setting_t *at)
-{
-	return setting_origin(reading, at)->line;
-}
-
-void setting_place(const struct reading *reading, const config_setting_t *at,
-		   char buffer[static SETTINGS_PLACE_MAX])
-{
-	const struct origin *origin = setting_origin(reading, at);
-
-	snprintf(buffer, SETTINGS_PLACE_MAX, "%.*s:%u", SETTINGS_FILE_MAX - 1,
-		 reading->source->files[origin->file], origin->line);
+		return (struct origin){0};
+	return reading->source->lines[line - 1];
 }
 
 /* "pppoe.hosts[1]"; nothing for the root. Depth is bounded by the screen. */
@@ -68,16 +52,16 @@ static void add_path(const config_setting_t *at, char *buffer, size_t size)
 const char *setting_other_place(const struct reading *reading, const config_setting_t *at,
 				const config_setting_t *other, char buffer[static OTHER_PLACE_MAX])
 {
-	const struct origin *here = setting_origin(reading, at);
-	const struct origin *there = setting_origin(reading, other);
+	struct origin here = setting_origin(reading, at);
+	struct origin there = setting_origin(reading, other);
 	char path[PATH_SHOWN_MAX] = "";
 
 	add_path(other, path, sizeof(path));
-	if (here->file == there->file)
-		snprintf(buffer, OTHER_PLACE_MAX, "%s (line %u)", path, there->line);
+	if (here.file == there.file)
+		snprintf(buffer, OTHER_PLACE_MAX, "%s (line %u)", path, there.line);
 	else
 		snprintf(buffer, OTHER_PLACE_MAX, "%s (%.100s:%u)", path,
-			 reading->source->files[there->file], there->line);
+			 reading->source->files[there.file], there.line);
 	return buffer;
 }
 

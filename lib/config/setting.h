@@ -44,13 +44,9 @@ void group_read(struct reading *reading, const config_setting_t *group, const st
 /* A key of a group, or NULL. */
 const config_setting_t *setting_member(const config_setting_t *group, const char *name);
 
-/* Line in the source, to sort by; line in the file, to show. */
+/* Line in the source, to sort by; place in the files, to show. */
 unsigned int setting_line(const config_setting_t *at);
-unsigned int setting_file_line(const struct reading *reading, const config_setting_t *at);
-
-/* "FILE:LINE" of a setting, for a complaint that comes later; a longer FILE is cut. */
-void setting_place(const struct reading *reading, const config_setting_t *at,
-		   char buffer[static SETTINGS_PLACE_MAX]);
+struct origin setting_origin(const struct reading *reading, const config_setting_t *at);
 
 /* A complaint about a setting: "PATH: sentence". */
 void setting_complain(struct reading *reading, const config_setting_t *at, const char *format, ...)

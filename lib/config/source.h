@@ -17,6 +17,7 @@
 #include "lib/base/macro.h"
 #include "lib/base/text.h"
 #include "lib/config/complaints.h"
+#include "lib/map/settings.h"
 
 #define SOURCE_INCLUDE_DEPTH 8  /* files inside files */
 #define SOURCE_DEPTH         16 /* brackets inside brackets */
@@ -26,11 +27,6 @@
 
 /* Stands for a value that was already complained about; no text of a file can hold it. */
 #define SOURCE_BAD_VALUE "\001"
-
-struct origin {
-	unsigned int file; /* index into files */
-	unsigned int line; /* 1-based */
-};
 
 struct source {
 	struct text text; /* for config_read_string() */

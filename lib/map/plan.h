@@ -85,7 +85,7 @@ struct nat_forward {
 	struct in_addr to;
 	uint16_t to_port; /* first inner port; the range is as long as the outer one */
 	char comment[FORWARD_COMMENT_MAX];
-	unsigned int line; /* of the configuration file */
+	struct origin origin; /* in the configuration */
 };
 
 /* An interface of the LAN; another one of the same name is another one. */

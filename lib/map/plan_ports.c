@@ -104,10 +104,18 @@ static void complain_ports_outside(struct port_range ports, const struct portset
 	text_add(complaints, "; longest run: %u ports\n", portset_longest_run(set));
 }
 
+static void complain_of(const struct settings *settings, struct origin origin,
+			struct text *complaints)
+{
+	settings_print_origin(settings, origin, complaints);
+	text_add(complaints, ": ");
+}
+
 static void complain_outside(const struct settings *settings, const struct forward *forward,
 			     const struct portset *set, struct text *complaints)
 {
-	text_add(complaints, "%s:%u: forward: ", settings->file, forward->line);
+	complain_of(settings, forward->origin, complaints);
+	text_add(complaints, "forward: ");
 	if (forward->kind == FORWARD_BLOCK) {
 		text_add(complaints,
 			 "block %u, offset %u: the port set has %u blocks of %u ports\n",
@@ -138,8 +146,8 @@ int plan_open(const struct settings *settings, const struct portset *set, struct
 			nat->open[nat->open_count++] = from->open[i];
 			continue;
 		}
-		text_add(complaints, "%s:%u: nat.open[%zu]: ", settings->file, from->open[i].line,
-			 i);
+		complain_of(settings, from->open[i].origin, complaints);
+		text_add(complaints, "nat.open[%zu]: ", i);
 		complain_ports_outside(from->open[i].ports, set, complaints);
 	}
 	return 0;
@@ -152,7 +160,7 @@ static struct nat_forward settled_forward(const struct forward *forward, struct 
 		.ports = ports,
 		.to = forward->to,
 		.to_port = forward->to_port ? forward->to_port : ports.first,
-		.line = forward->line,
+		.origin = forward->origin,
 	};
 
 	memcpy(out.comment, forward->comment, sizeof(out.comment));
@@ -176,9 +184,11 @@ static void complain_taken(const struct settings *settings, const struct forward
 			   struct port_range ports, const struct nat_forward *other,
 			   struct text *complaints)
 {
-	text_add(complaints, "%s:%u: forward: port %u is that of the forward in line %u already\n",
-		 settings->file, forward->line, MAX_OF(ports.first, other->ports.first),
-		 other->line);
+	complain_of(settings, forward->origin, complaints);
+	text_add(complaints, "forward: port %u is that of the forward in ",
+		 MAX_OF(ports.first, other->ports.first));
+	settings_print_other_origin(settings, forward->origin, other->origin, complaints);
+	text_add(complaints, " already\n");
 }
 
 /* The number of the nat.open that has one of these ports already, and is in the plan. */
@@ -195,6 +205,18 @@ static int opened_before(const struct settings *settings, const struct portset *
 	return -1;
 }
 
+static void complain_opened(const struct settings *settings, const struct forward *forward,
+			    struct port_range ports, unsigned int index, struct text *complaints)
+{
+	const struct service *open = &settings->nat.open[index];
+
+	complain_of(settings, forward->origin, complaints);
+	text_add(complaints, "forward: its port %u is already used by nat.open[%u] (",
+		 MAX_OF(ports.first, open->ports.first), index);
+	settings_print_other_origin(settings, forward->origin, open->origin, complaints);
+	text_add(complaints, ")\n");
+}
+
 static bool is_taken(const struct settings *settings, const struct portset *set,
 		     const struct nat_plan *nat, const struct forward *forward,
 		     struct port_range ports, struct text *complaints)
@@ -206,10 +228,7 @@ static bool is_taken(const struct settings *settings, const struct portset *set,
 	if (other)
 		complain_taken(settings, forward, ports, other, complaints);
 	else if (open)
-		text_add(complaints,
-			 "%s:%u: forward: its port %u is already used by nat.open[%d] (line %u)\n",
-			 settings->file, forward->line, MAX_OF(ports.first, open->ports.first),
-			 index, open->line);
+		complain_opened(settings, forward, ports, (unsigned int)index, complaints);
 	return other || open;
 }
 

@@ -40,6 +40,9 @@ void settings_defaults(struct settings *settings)
 
 void settings_done(struct settings *settings)
 {
+	for (unsigned int i = 0; i < settings->file_count; i++)
+		free(settings->files[i]);
+	free(settings->files);
 	ruleset_done(&settings->map.own_rules);
 	free(settings->lan.interfaces);
 	free(settings->nat.hosts);
@@ -50,6 +53,23 @@ void settings_done(struct settings *settings)
 	free(settings->pppoe.ports);
 	free(settings->pppoe.forwards);
 	memset(settings, 0, sizeof(*settings));
+}
+
+void settings_print_origin(const struct settings *settings, struct origin origin, struct text *out)
+{
+	if (origin.file < settings->file_count)
+		text_add(out, "%s:%u", settings->files[origin.file], origin.line);
+	else
+		text_add(out, "line %u", origin.line);
+}
+
+void settings_print_other_origin(const struct settings *settings, struct origin origin,
+				 struct origin other, struct text *out)
+{
+	if (origin.file == other.file)
+		text_add(out, "line %u", other.line);
+	else
+		settings_print_origin(settings, other, out);
 }
 
 /* ---- comparing --------------------------------------------------------------------------- */

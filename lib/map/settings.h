@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/base/text.h"
 #include "lib/map/portset.h"
 #include "lib/map/prefix.h"
 #include "lib/map/rule.h"
@@ -34,13 +35,16 @@ enum tunnel_mode {
 	TUNNEL_EXISTING, /* another program made it: the link itself is never touched */
 };
 
-#define SETTINGS_FILE_MAX  256
-#define SETTINGS_PLACE_MAX (SETTINGS_FILE_MAX + sizeof(":4294967295"))
+/* Where a setting comes from, for complaints that come later. */
+struct origin {
+	unsigned int file; /* index into settings.files */
+	unsigned int line; /* 1-based; 0 = nowhere */
+};
 
 struct map_settings {
-	char provider[PROVIDER_NAME_MAX];        /* "" = auto */
-	char provider_place[SETTINGS_PLACE_MAX]; /* "FILE:LINE" of it, for complaints; may be "" */
-	struct ruleset own_rules;                /* map.rules, provider "custom" */
+	char provider[PROVIDER_NAME_MAX]; /* "" = auto */
+	struct origin provider_origin;
+	struct ruleset own_rules; /* map.rules, provider "custom" */
 	bool br_given;
 	struct in6_addr br; /* overrides the rule's */
 	char tunnel[IFNAMSIZ];
@@ -77,7 +81,7 @@ struct nat_host { /* nat.hosts */
 struct service {
 	unsigned int protocols; /* PROTO_* bits */
 	struct port_range ports;
-	unsigned int line; /* in the file, for complaints when the port set changes */
+	struct origin origin;
 };
 
 struct nat_settings {
@@ -107,7 +111,7 @@ struct forward {
 	struct in_addr to;                 /* LAN host */
 	uint16_t to_port;                  /* first inner port; 0 = the outer port */
 	char comment[FORWARD_COMMENT_MAX]; /* printable ASCII, may be "" */
-	unsigned int line; /* in the file, for complaints when the port set changes */
+	struct origin origin;
 };
 
 struct pppoe_host { /* a LAN source that always uses PPPoE */
@@ -140,7 +144,8 @@ struct firewalld_settings {
 };
 
 struct settings {
-	char file[SETTINGS_FILE_MAX]; /* where they come from, for complaints; cut if longer */
+	char **files; /* the file and those that it includes; may be none */
+	unsigned int file_count;
 	struct wan_settings wan;
 	struct map_settings map;
 	struct lan_settings lan;
@@ -154,6 +159,11 @@ struct settings {
 /* Everything an empty file means. Owns nothing. */
 void settings_defaults(struct settings *settings);
 void settings_done(struct settings *settings);
+
+/* Adds "FILE:LINE"; or, for somebody who reads of a place in the same file, "line LINE". */
+void settings_print_origin(const struct settings *settings, struct origin origin, struct text *out);
+void settings_print_other_origin(const struct settings *settings, struct origin origin,
+				 struct origin other, struct text *out);
 
 /* The same forwards and nat.open, and the same word on which port set they are to fit. */
 bool settings_forwards_equal(const struct settings *a, const struct settings *b);

@@ -293,12 +293,12 @@ static void test_forward(void **state)
 	assert_in4(forwards[0].to, "192.168.1.10");
 	assert_int_equal(forwards[0].to_port, 80);
 	assert_string_equal(forwards[0].comment, "a \"web\" server \\");
-	assert_int_equal(forwards[0].line, 2);
+	assert_int_equal(forwards[0].origin.line, 2);
 	assert_int_equal(forwards[1].protocols, PROTO_TCP | PROTO_UDP);
 	assert_int_equal(forwards[1].ports.first, 5000);
 	assert_int_equal(forwards[1].ports.last, 5010);
 	assert_int_equal(forwards[1].to_port, 65525);
-	assert_int_equal(forwards[1].line, 4);
+	assert_int_equal(forwards[1].origin.line, 4);
 	assert_int_equal(forwards[2].kind, FORWARD_AUTO);
 	assert_int_equal(forwards[2].to_port, 0);
 	assert_string_equal(forwards[2].comment, "");

@@ -44,6 +44,8 @@ static struct map_params whole_address(void)
 
 static struct bench bench(void)
 {
+	static char first[] = "maped.conf", second[] = "more.conf";
+	static char *files[] = {first, second};
 	struct bench out = {
 		.lines = {.wan = "wan0", .wan_mtu = 1500, .map_usable = true, .ppp_up = true},
 		.map = true,
@@ -51,7 +53,8 @@ static struct bench bench(void)
 	};
 
 	settings_defaults(&out.settings);
-	snprintf(out.settings.file, sizeof(out.settings.file), "maped.conf");
+	out.settings.files = files;
+	out.settings.file_count = ARRAY_SIZE(files);
 	return out;
 }
 
@@ -123,16 +126,16 @@ static void test_nothing_wanted_is_the_empty_plan(void **state)
 	_cleanup_plan_ struct plan plan = PLAN_EMPTY;
 	_cleanup_text_ struct text complaints = TEXT_INIT;
 	const struct plan empty = PLAN_EMPTY;
+	struct forward forward = {0};
 
 	b.map = false;
 	expect(&b, "");
 	build(&b, &plan, &complaints);
 	assert_true(plan_equal(&plan, &empty));
 	/* neither forwards nor a line that is up make a difference */
-	b.settings.forwards = calloc(1, sizeof(*b.settings.forwards));
+	b.settings.forwards = &forward;
 	b.settings.forward_count = 1;
 	expect(&b, "");
-	settings_done(&b.settings);
 }
 
 static void test_map_alone(void **state)
@@ -437,7 +440,7 @@ static struct forward forward_to(enum forward_port kind, unsigned int first, uns
 		.kind = kind,
 		.ports = {(uint16_t)first, (uint16_t)last},
 		.to = p4("192.168.1.10").addr,
-		.line = 8,
+		.origin = {0, 8},
 	};
 }
 
@@ -594,9 +597,9 @@ static void test_forwards_that_meet_are_not_both_served(void **state)
 static void expect_opened(struct map_params params, const char *expected)
 {
 	struct service open[] = {
-		{.protocols = PROTO_TCP, .ports = {80, 80}, .line = 3},
-		{.protocols = PROTO_UDP, .ports = {1680, 1681}, .line = 4},
-		{.protocols = PROTO_UDP, .ports = {1690, 2710}, .line = 4},
+		{.protocols = PROTO_TCP, .ports = {80, 80}, .origin = {0, 3}},
+		{.protocols = PROTO_UDP, .ports = {1680, 1681}, .origin = {1, 4}},
+		{.protocols = PROTO_UDP, .ports = {1690, 2710}, .origin = {1, 5}},
 	};
 	struct forward forwards[] = {automatic(), in_block(0, 1), automatic(), in_block(0, 0)};
 	struct bench b = bench();
@@ -629,9 +632,10 @@ static void test_opened_ports(void **state)
 		"1680-1681 1682:1682 1683:1683 1680:1680 "
 		"maped.conf:3: nat.open[0]: port 80 is not in the port set of this line; nearest "
 		"usable port: 1680; longest run: 16 ports\n"
-		"maped.conf:4: nat.open[2]: ports 1690-2710 are not in the port set of this line; "
+		"more.conf:5: nat.open[2]: ports 1690-2710 are not in the port set of this line; "
 		"the range is longer than what is free after 1690; longest run: 16 ports\n"
-		"maped.conf:8: forward: its port 1681 is already used by nat.open[1] (line 4)\n");
+		"maped.conf:8: forward: its port 1681 is already used by nat.open[1] "
+		"(more.conf:4)\n");
 	expect_opened(whole_address(), "80-80 1680-1681 1690-2710 1024:1024 1:1 1025:1025 0:0 ");
 }
 
@@ -697,7 +701,7 @@ static void test_equal_plans(void **state)
 	struct bench b = bench();
 
 	b.settings.nat.host_limit = 0;
-	snprintf(b.settings.file, sizeof(b.settings.file), "elsewhere.conf");
+	b.settings.file_count = 0;
 	assert_true(same_plan(&base, &b));
 }
 

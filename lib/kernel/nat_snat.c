@@ -126,7 +126,6 @@ static void describe_pool(struct nft_table *table, const struct nat_plan *plan)
 				   "port set without forwards and opened ports",
 			.key = {NFT_TYPE_INTEGER},
 			.data = {NFT_TYPE_SERVICE},
-			.size = portset_count(&plan->ports),
 		});
 
 	uint32_t count = portset_count(&plan->ports);

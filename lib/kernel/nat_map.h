@@ -89,6 +89,12 @@ static inline void learn_closing(struct nft_rule *rule, uint64_t timeout)
 void nat_enter_describe(struct nft_table *table, const struct nat_plan *plan);
 /* nat_snat.c: map_snat, and the sets that it learns. */
 void nat_snat_describe(struct nft_table *table, const struct nat_plan *plan);
+/* nat_pool.c: map_pool, map_reserved, map_run_first, map_run_last. */
+void nat_pool_describe(struct nft_table *table, const struct nat_plan *plan);
+/* The longest run of ports of one block that are not reserved; false: none. */
+bool nat_longest_run(const struct nat_plan *plan, struct port_range block, struct port_range *ret);
+/* nat_whole.c: map_snat when the whole address is ours. */
+void nat_whole_describe(struct nft_table *table, const struct nat_plan *plan);
 /* nat_limit.c: what stands before the choice of a port, which is the chain map_port then. */
 void nat_limit_describe(struct nft_table *table, struct nft_chain *snat,
 			const struct nat_plan *plan);

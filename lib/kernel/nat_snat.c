@@ -62,105 +62,6 @@ const struct nat_kind *const nat_kinds[NAT_KINDS] = {&nat_udp, &nat_tcp, &nat_ec
 
 /* ---- sets --------------------------------------------------------------------------------- */
 
-static struct nft_set *run_map(struct nft_table *table, const char *name, const char *comment)
-{
-	return nft_add_set(table, &(struct nft_set_spec){
-					  .name = name,
-					  .comment = comment,
-					  .key = {NFT_TYPE_INTEGER},
-					  .data = {NFT_TYPE_SERVICE},
-				  });
-}
-
-/* The longest run of ports of one block that are not reserved; false: none. */
-static bool longest_run(const struct nat_plan *plan, struct port_range block,
-			struct port_range *ret)
-{
-	unsigned int best = 0, length = 0;
-
-	for (uint32_t port = MAX_OF(block.first, 1u); port <= block.last; port++) {
-		length = is_reserved(plan, (uint16_t)port) ? 0 : length + 1;
-		if (length > best) {
-			best = length;
-			*ret = (struct port_range){(uint16_t)(port - length + 1), (uint16_t)port};
-		}
-	}
-	return best > 0;
-}
-
-/* The numbers of runs and ports below are their places in the port set, whatever is reserved: a
- * changed forward changes these elements, and no rule. */
-static void describe_runs(struct nft_table *table, const struct nat_plan *plan)
-{
-	struct nft_set *firsts =
-		run_map(table, "map_run_first", "the longest run of ports in each block: first");
-	struct nft_set *lasts = run_map(table, "map_run_last", "and last");
-
-	for (uint32_t block = 0; block < portset_block_count(&plan->ports); block++) {
-		struct port_range run;
-		uint16_t ends[2];
-
-		if (!longest_run(plan, portset_block(&plan->ports, block), &run))
-			continue;
-		ends[0] = htons(run.first);
-		ends[1] = htons(run.last);
-		nft_add_element(firsts, &block, &ends[0]);
-		nft_add_element(lasts, &block, &ends[1]);
-	}
-}
-
-static bool may_be_given(const struct nat_plan *plan, uint16_t port)
-{
-	return port != 0 && !is_reserved(plan, port);
-}
-
-/* Port 0 is never given out, nor a port that is reserved. In its place stands the one before it,
- * or the last: no try is in vain. */
-static void describe_pool(struct nft_table *table, const struct nat_plan *plan)
-{
-	struct nft_set *set = nft_add_set(
-		table,
-		&(struct nft_set_spec){
-			.name = "map_pool",
-			.comment = "ports and ICMP identifiers that connections may get: the "
-				   "port set without forwards and opened ports",
-			.key = {NFT_TYPE_INTEGER},
-			.data = {NFT_TYPE_SERVICE},
-		});
-
-	uint32_t count = portset_count(&plan->ports);
-	uint16_t given = 0;
-
-	for (uint32_t n = count; n-- > 0 && given == 0;)
-		if (may_be_given(plan, portset_nth(&plan->ports, n)))
-			given = portset_nth(&plan->ports, n);
-	for (uint32_t n = 0; n < count && given != 0; n++) {
-		uint16_t port = portset_nth(&plan->ports, n), data;
-
-		given = may_be_given(plan, port) ? port : given;
-		data = htons(given);
-		nft_add_element(set, &n, &data);
-	}
-}
-
-/* What a counted port may not be. A set of 16-bit keys is an array of bits: asking costs little. */
-static void describe_reserved(struct nft_table *table, const struct nat_plan *plan)
-{
-	struct nft_set *set =
-		nft_add_set(table, &(struct nft_set_spec){
-					   .name = "map_reserved",
-					   .comment = "ports of the set that are given to none",
-					   .key = {NFT_TYPE_SERVICE},
-				   });
-
-	for (uint32_t n = 0; n < portset_count(&plan->ports); n++) {
-		uint16_t port = portset_nth(&plan->ports, n), key = htons(port);
-
-		if (!may_be_given(plan, port))
-			nft_add_element(set, &key, NULL);
-	}
-}
-
 static void describe_learnt(struct nft_table *table, const struct nat_kind *kind)
 {
 	nft_add_set(table,
@@ -435,9 +336,7 @@ static void describe_snat(struct nft_table *table, const struct nat_plan *plan)
 	struct nft_chain *snat, *chain;
 	struct nft_rule *rule;
 
-	describe_pool(table, plan);
-	describe_reserved(table, plan);
-	describe_runs(table, plan);
+	nat_pool_describe(table, plan);
 	for (size_t i = 0; i < NAT_KINDS; i++)
 		describe_kind(table, plan, nat_kinds[i]);
 	snat = nft_add_chain(table, "map_snat", "first packets into the tunnel get a port of ours",
@@ -455,82 +354,10 @@ static void describe_snat(struct nft_table *table, const struct nat_plan *plan)
 		     "unmappable");
 }
 
-#define WHOLE_FIRST 1024
-#define WHOLE_SPARE 32768 /* when all are reserved: connections that are known come first */
-
-static struct port_range spare_run(const struct nat_plan *plan)
-{
-	struct port_range run = {WHOLE_SPARE, UINT16_MAX};
-
-	(void)longest_run(plan, (struct port_range){WHOLE_FIRST, UINT16_MAX}, &run);
-	return run;
-}
-
-/* A service of the router may begin by its own port. */
-static struct nft_rule *not_ours(struct nft_chain *chain, const struct nat_plan *plan)
-{
-	struct nft_rule *rule = nft_add_rule(chain, "not a port of the router's services");
-
-	load_saddr(rule, 0);
-	cmp_address(rule, NFT_CMP_NEQ, 0, plan->address.addr);
-	return rule;
-}
-
-/* udp sport 40000 snat to 192.0.2.1:40001-65535 */
-static void move_from(struct nft_rule *rule, const struct nat_plan *plan,
-		      struct port_range reserved, struct port_range spare)
-{
-	uint16_t from = htons(reserved.first), to = htons(reserved.last);
-	uint16_t first = htons(spare.first), last = htons(spare.last);
-
-	nft_meta(rule, NFT_META_L4PROTO, 0);
-	nft_lookup(rule, "map_protocols", 0);
-	load_l4(rule, L4_SPORT, 0);
-	nft_range(rule, NFT_RANGE_EQ, 0, &from, &to, sizeof(from));
-	nft_immediate(rule, &plan->address.addr, 4, OWN_ADDR);
-	nft_immediate(rule, &first, sizeof(first), 4);
-	nft_immediate(rule, &last, sizeof(last), 5);
-	nft_snat(rule, OWN_ADDR, 4, 5, false);
-}
-
-/* What has no ports is not limited. */
-static struct nft_chain *limit_whole(struct nft_table *table, struct nft_chain *snat,
-				     const struct nat_plan *plan)
-{
-	struct nft_chain *chain = nft_add_chain(table, "map_port", NULL, NFT_CHAIN_PLAIN, 0, 0);
-	struct nft_rule *rule = nft_add_rule(snat, NULL);
-
-	nft_meta(rule, NFT_META_L4PROTO, 0);
-	nft_lookup_absent(rule, "map_protocols", 0);
-	nft_goto(rule, "map_port");
-	nat_limit_describe(table, snat, plan);
-	return chain;
-}
-
-/* Sharing ratio 1: every protocol, and nf_nat keeps the port where it can. */
-static void describe_whole_snat(struct nft_table *table, const struct nat_plan *plan)
-{
-	struct nft_chain *chain = nft_add_chain(table, "map_snat", "the whole address is ours",
-						NFT_CHAIN_PLAIN, 0, 0);
-	struct port_range spare = spare_run(plan);
-	struct nft_rule *rule;
-
-	if (plan->host_limit)
-		chain = limit_whole(table, chain, plan);
-	for (size_t i = 0; i < plan->forward_count; i++)
-		move_from(nft_add_rule(chain, "not a forwarded port"), plan,
-			  plan->forwards[i].ports, spare);
-	for (size_t i = 0; i < plan->open_count; i++)
-		move_from(not_ours(chain, plan), plan, plan->open[i].ports, spare);
-	rule = nft_add_rule(chain, NULL);
-	nft_immediate(rule, &plan->address.addr, 4, OWN_ADDR);
-	nft_snat(rule, OWN_ADDR, NFT_NO_DATA, NFT_NO_DATA, false);
-}
-
 void nat_snat_describe(struct nft_table *table, const struct nat_plan *plan)
 {
 	if (portset_is_whole(&plan->ports))
-		describe_whole_snat(table, plan);
+		nat_whole_describe(table, plan);
 	else
 		describe_snat(table, plan);
 }

@@ -24,6 +24,7 @@ check contract-starts up 20 153.240.18.52
 check contract-starts-works soon 15 lan udp $SERVER
 check status-shows-it eval 'systemctl status --no-pager maped | grep -qE "Status: \"up: ocn 153\.240\.18\.52, PSID 41"'
 like status-line '^up: ocn 153\.240\.18\.52, PSID 41, 1008 ports in 63 blocks; CE 2400:4050:48d:2900:99:f012:3400:2900 -> BR 2001:380:a120::9 on wan0' "$(status_text)"
+check nft-shows-the-table eval 'nft list table ip maped >"$state/table" && grep -q "a new endpoint gets the next port" "$state/table"'
 check calc-agrees eval 'maped --calc 2400:4050:48d:2900::/56 | grep -q "^ce_address=2400:4050:48d:2900:99:f012:3400:2900$"'
 same one-process 1 "$(pgrep -xc maped)"
 note "memory of maped: $(awk '/VmRSS/ { print $2, $3 }' "/proc/$(systemctl show -p MainPID --value maped)/status")"

@@ -34,7 +34,7 @@ static void check_forwards(const struct forward *forwards, size_t count, bool fi
 		unsigned int more = (unsigned int)(forward->ports.last - forward->ports.first);
 
 		assert(forward->protocols >= 1 && forward->protocols <= 3);
-		assert(forward->to.s_addr != 0 && forward->line > 0);
+		assert(forward->to.s_addr != 0 && forward->origin.line > 0);
 		assert(strnlen(forward->comment, FORWARD_COMMENT_MAX) < FORWARD_COMMENT_MAX);
 		assert(forward->kind == FORWARD_FIXED || !fixed_only);
 		if (forward->kind != FORWARD_FIXED)

@@ -89,7 +89,7 @@ static void test_writable_by_others(void **state)
 
 static void test_directory_writable_by_others(void **state)
 {
-	_cleanup_settings_ struct settings settings = {0};
+	_cleanup_settings_ struct settings settings = {0}, sticky = {0};
 
 	place_directory("open");
 	place_write("open/t.conf", "");
@@ -112,7 +112,7 @@ static void test_directory_writable_by_others(void **state)
 	}
 	/* As /tmp: others cannot replace what is not theirs. */
 	assert_int_equal(chmod("open", 01777), 0);
-	take("open/t.conf", &settings);
+	take("open/t.conf", &sticky);
 }
 
 static void test_owned_by_others(void **state)

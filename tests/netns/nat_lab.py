@@ -165,13 +165,13 @@ class Wire:
             self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
             self.socket.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
             self.socket.bind((interface, 3))
-            self.socket.setblocking(False)
             self.mac = self.socket.getsockname()[4]
         self.ready = select.poll()
         self.ready.register(self.socket, select.POLLIN)
         self.router_mac = router_mac
 
     def put(self, packet, ethertype=0x0800):
+        """Waits for room: on a busy machine the kernel may have some hundred packets yet to forward."""
         self.socket.send(self.router_mac + self.mac + struct.pack("!H", ethertype) + packet)
 
     def frames(self):
@@ -179,7 +179,7 @@ class Wire:
         found = []
         while True:
             try:
-                frame, where = self.socket.recvfrom(65535)
+                frame, where = self.socket.recvfrom(65535, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return found
             if where[2] != socket.PACKET_OUTGOING:

@@ -96,6 +96,20 @@ static int on_term(sd_event_source *source, const struct signalfd_siginfo *si, v
 	return sd_event_exit(m->event, 0);
 }
 
+/* The one regular wake-up: as often as systemd's watchdog wants to be told. */
+static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct manager *m = userdata;
+
+	sd_notify(0, "WATCHDOG=1");
+	manager_prolong(m);
+	manager_count(m);
+	if (watch_check_settings(m->watch))
+		manager_schedule(m, false);
+	sd_event_source_set_time(source, machine_usec(CLOCK_MONOTONIC) + m->tick_usec);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
 /* ---- beginning and end ------------------------------------------------------------------- */
 
 static int sync_nat(void *userdata, const struct nat_plan *want, struct fault *reterr)
@@ -165,7 +179,7 @@ static int add_timers(struct manager *m)
 		m->tick_usec = watchdog_usec / 2;
 	return sd_event_add_time(m->event, &m->tick, CLOCK_MONOTONIC,
 				 machine_usec(CLOCK_MONOTONIC) + m->tick_usec, m->tick_usec / 8,
-				 manager_on_tick, m);
+				 on_tick, m);
 }
 
 static int add_signals(struct manager *m)

@@ -127,9 +127,9 @@ void manager_tell(struct manager *m);
 /* The kernel refused something: what stands stays, and it is tried again later. */
 void manager_fail(struct manager *m, const struct fault *fault);
 
-void manager_refresh_usage(struct manager *m);
+/* The use of ports now: in the metrics file and in the STATUS line. */
+void manager_count(struct manager *m);
 
-/* Callbacks: the status socket, the regular wake-up, SIGUSR1. */
+/* Callbacks: the status socket, SIGUSR1. */
 void manager_on_query(void *userdata, bool trusted, struct text *plain, struct text *json);
-int manager_on_tick(sd_event_source *source, uint64_t usec, void *userdata);
 int manager_on_usr1(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata);

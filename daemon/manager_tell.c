@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <systemd/sd-daemon.h>
 
 #include "daemon/machine.h"
 #include "daemon/manager_private.h"
@@ -139,7 +138,7 @@ static void warn_scarce(struct manager *m, const struct map_params *params)
 		log_say(m->log, LOG_WARNING, MESSAGE_PORTS_SCARCE, "%s", m->report.scarce);
 }
 
-void manager_refresh_usage(struct manager *m)
+static void refresh_usage(struct manager *m)
 {
 	const struct map_params *params = &m->report.choice.params;
 	struct nat_counts counts;
@@ -161,6 +160,13 @@ void manager_refresh_usage(struct manager *m)
 	m->usage.intruded = counts.inbound;
 }
 
+void manager_count(struct manager *m)
+{
+	refresh_usage(m);
+	write_metrics(m);
+	manager_tell(m);
+}
+
 /* ---- questions --------------------------------------------------------------------------- */
 
 void manager_on_query(void *userdata, bool trusted, struct text *plain, struct text *json)
@@ -170,25 +176,9 @@ void manager_on_query(void *userdata, bool trusted, struct text *plain, struct t
 
 	/* Reading conntrack costs: whoever asks in a loop gets what was true a second ago. */
 	if (full.now_usec - m->usage.read_usec > USAGE_FRESH_USEC)
-		manager_refresh_usage(m);
+		refresh_usage(m);
 	report_plain(&full, plain);
 	report_json(&full, json);
-}
-
-/* The one regular wake-up: as often as systemd's watchdog wants to be told. */
-int manager_on_tick(sd_event_source *source, uint64_t usec, void *userdata)
-{
-	struct manager *m = userdata;
-
-	sd_notify(0, "WATCHDOG=1");
-	manager_refresh_usage(m);
-	manager_prolong(m);
-	write_metrics(m);
-	manager_tell(m);
-	if (watch_check_settings(m->watch))
-		manager_schedule(m, false);
-	sd_event_source_set_time(source, machine_usec(CLOCK_MONOTONIC) + m->tick_usec);
-	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
 int manager_on_usr1(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
@@ -198,7 +188,7 @@ int manager_on_usr1(sd_event_source *source, const struct signalfd_siginfo *si, 
 	struct report_full full = full_report(m, true);
 	char *line, *rest = NULL;
 
-	manager_refresh_usage(m);
+	refresh_usage(m);
 	report_plain(&full, &plain);
 	while ((line = text_next_line(&plain, &rest)))
 		log_say(m->log, LOG_INFO, MESSAGE_USAGE, "%s", line);

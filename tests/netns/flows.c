@@ -4,6 +4,7 @@
  *
  *   flows (new|known|established) (tcp|udp) COUNT ROUTER ROUTER
  *   ROUTER: LAN-NAMESPACE WAN-NAMESPACE LAN-MAC WAN-MAC
+ *   WAN-MAC: MAC, or MAC,BR,CE where IPv4 is in IPv6 between these two addresses
  *
  * new: each packet begins a connection of an endpoint that was never seen. known: of one of 100
  * endpoints to a destination that was never seen. established: packets of one connection, both
@@ -35,6 +36,8 @@
 #define ROUTERS    2u
 #define BATCH      64u
 #define FRAME_MAX  128u
+#define ETHERNET   14u
+#define OUTER      40u         /* an IPv6 header */
 #define LAN_FIRST  0xc0a8020au /* 192.168.2.10 */
 #define FAR_FIRST  0xcb007101u /* 203.0.113.1 */
 #define FLAG_SYN   2
@@ -42,8 +45,10 @@
 #define MSS_OPTION 0x020405b4u /* as every SYN has: 1460 (RFC 9293) */
 
 struct wire {
-	int fd;
+	int fd, index;
 	uint8_t own[6], router[6];
+	bool tunnelled;
+	struct in6_addr br, ce;
 };
 
 struct router {
@@ -63,7 +68,21 @@ static void die(const char *what)
 	exit(1);
 }
 
-static void open_wire(const char *namespace, const char *mac, struct wire *ret)
+/* MAC, or MAC,BR,CE */
+static void read_ends(char *text, struct wire *ret)
+{
+	const char *mac = strtok(text, ","), *br = strtok(NULL, ","), *ce = strtok(NULL, ",");
+
+	if (!mac || sscanf(mac, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &ret->router[0], &ret->router[1],
+			   &ret->router[2], &ret->router[3], &ret->router[4], &ret->router[5]) != 6)
+		die("not a MAC address");
+	ret->tunnelled = br != NULL;
+	if (br && (!ce || inet_pton(AF_INET6, br, &ret->br) != 1 ||
+		   inet_pton(AF_INET6, ce, &ret->ce) != 1))
+		die("not the ends of a tunnel");
+}
+
+static void open_wire(const char *namespace, char *ends, struct wire *ret)
 {
 	struct sockaddr_ll address = {.sll_family = AF_PACKET};
 	struct ifreq request = {.ifr_name = "wire"};
@@ -79,20 +98,30 @@ static void open_wire(const char *namespace, const char *mac, struct wire *ret)
 	if (ret->fd < 0 || ioctl(ret->fd, SIOCGIFHWADDR, &request) < 0)
 		die("packet socket");
 	memcpy(ret->own, request.ifr_hwaddr.sa_data, sizeof(ret->own));
-	address.sll_ifindex = (int)if_nametoindex("wire");
+	ret->index = (int)if_nametoindex("wire");
+	address.sll_ifindex = ret->index;
 	if (bind(ret->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		die("bind");
 	setsockopt(ret->fd, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof(one));
-	if (sscanf(mac, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &ret->router[0], &ret->router[1],
-		   &ret->router[2], &ret->router[3], &ret->router[4], &ret->router[5]) != 6)
-		die(mac);
+	read_ends(ends, ret);
+}
+
+static uint16_t ethertype(const struct wire *wire)
+{
+	return wire->tunnelled ? ETH_P_IPV6 : ETH_P_IP;
+}
+
+/* Where IPv4 begins in a frame. */
+static size_t inner(const struct wire *wire)
+{
+	return ETHERNET + (wire->tunnelled ? OUTER : 0);
 }
 
 static void listen_wire(const struct wire *wire, bool on)
 {
 	struct sockaddr_ll address = {.sll_family = AF_PACKET,
-				      .sll_ifindex = (int)if_nametoindex("wire"),
-				      .sll_protocol = on ? htons(ETH_P_IP) : 0};
+				      .sll_ifindex = wire->index,
+				      .sll_protocol = on ? htons(ethertype(wire)) : 0};
 	char drain[2048];
 
 	if (bind(wire->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
@@ -138,17 +167,29 @@ static uint32_t get32(const uint8_t *at)
 	return (uint32_t)get16(at) << 16 | get16(at + 2);
 }
 
+static void write_outer(uint8_t *outer, const struct wire *wire, uint16_t length)
+{
+	outer[0] = 0x60;
+	put16(outer + 4, length);
+	outer[6] = IPPROTO_IPIP;
+	outer[7] = 64;
+	memcpy(outer + 8, &wire->br, 16);
+	memcpy(outer + 24, &wire->ce, 16);
+}
+
 static size_t write_frame(uint8_t *frame, const struct wire *wire, const struct flow *flow,
 			  uint8_t flags, uint32_t seq, uint32_t ack)
 {
-	uint8_t *ip = frame + 14, *l4 = ip + 20;
+	uint8_t *ip = frame + inner(wire), *l4 = ip + 20;
 	size_t options = flags & FLAG_SYN ? 4 : 0;
 	size_t length = protocol == IPPROTO_TCP ? 20 + options : 8 + 16;
 
 	memset(frame, 0, FRAME_MAX);
 	memcpy(frame, wire->router, 6);
 	memcpy(frame + 6, wire->own, 6);
-	put16(frame + 12, ETH_P_IP);
+	put16(frame + 12, ethertype(wire));
+	if (wire->tunnelled)
+		write_outer(frame + ETHERNET, wire, (uint16_t)(20 + length));
 	ip[0] = 0x45;
 	put16(ip + 2, (uint16_t)(20 + length));
 	ip[8] = 64;
@@ -171,7 +212,7 @@ static size_t write_frame(uint8_t *frame, const struct wire *wire, const struct 
 	}
 	put_checksum(l4 + (protocol == IPPROTO_TCP ? 16 : 6),
 		     add_words(l4, length, add_words(ip + 12, 8, protocol + (uint32_t)length)));
-	return 14 + 20 + length;
+	return inner(wire) + 20 + length;
 }
 
 /* ---- timing ------------------------------------------------------------------------------------
@@ -310,10 +351,14 @@ static struct flow far_flow(const struct wire *wan)
 {
 	struct pollfd ready = {.fd = wan->fd, .events = POLLIN};
 	uint8_t frame[2048];
-	const uint8_t *ip = frame + 14, *l4 = ip + 20;
+	const uint8_t *ip = frame + inner(wan), *l4 = ip + 20;
+	ssize_t length;
 
-	if (poll(&ready, 1, 1000) <= 0 || recv(wan->fd, frame, sizeof(frame), 0) < 54)
-		die("nothing came through");
+	do { /* a router also says things of its own, in IPv6 */
+		if (poll(&ready, 1, 1000) <= 0)
+			die("nothing came through");
+		length = recv(wan->fd, frame, sizeof(frame), 0);
+	} while (length < (ssize_t)inner(wan) + 28 || ip[0] >> 4 != 4 || ip[9] != protocol);
 	return (struct flow){get32(ip + 16), get32(ip + 12), get16(l4 + 2), get16(l4)};
 }
 

@@ -17,6 +17,12 @@
  * confirmation: what is seen here is what leaves. */
 #define PRIORITY_GUARD 290
 
+/* Rules ask for indexes where they can, which change when an interface is made anew. 0: not there.
+ */
+struct links {
+	unsigned int tunnel, wan;
+};
+
 struct nat {
 	struct nft *nft;
 	struct conntrack *conntrack; /* not ours; may be NULL */
@@ -62,12 +68,12 @@ struct nft_table *nat_table_new(const struct nat_plan *want, uint32_t tunnel_ind
 	return table;
 }
 
-struct nft_table *nat_outer_table_new(const struct nat_plan *want)
+struct nft_table *nat_outer_table_new(const struct nat_plan *want, uint32_t wan_index)
 {
 	struct nft_table *table = nft_table_new(NFT_IP6, PLAN_TABLE, TABLE_COMMENT);
 
 	if (table)
-		nat_outer_describe(table, want);
+		nat_outer_describe(table, want, wan_index);
 	return table;
 }
 
@@ -154,12 +160,12 @@ uint64_t nat_changes(const struct nat *nat)
 }
 
 /* Everything that the table follows from. */
-static void describe(const struct nat_plan *want, unsigned int tunnel_index, struct text *out)
+static void describe(const struct nat_plan *want, struct links links, struct text *out)
 {
 	const struct plan plan = {.nat = *want};
 
 	plan_print(&plan, out);
-	text_add(out, "tunnel %u\n", tunnel_index);
+	text_add(out, "tunnel %u, wan %u\n", links.tunnel, links.wan);
 }
 
 /* 1 when the table was made from this and nobody has changed it since. */
@@ -193,13 +199,13 @@ static void remember(struct nat *nat, const struct nat_plan *want, struct nat_me
 }
 
 /* anew: instead of what stands, not out of it. */
-static int make(struct nat *nat, const struct nat_plan *want, unsigned int tunnel_index, bool anew,
+static int make(struct nat *nat, const struct nat_plan *want, struct links links, bool anew,
 		struct fault *reterr)
 {
 	bool has_outer = nat_outer_wanted(want);
-	_cleanup_(nft_table_free_p) struct nft_table *table = nat_table_new(want, tunnel_index);
+	_cleanup_(nft_table_free_p) struct nft_table *table = nat_table_new(want, links.tunnel);
 	_cleanup_(nft_table_free_p) struct nft_table *outer =
-		has_outer ? nat_outer_table_new(want) : NULL;
+		has_outer ? nat_outer_table_new(want, links.wan) : NULL;
 	const struct nft_table *const tables[NFT_FAMILIES] = {[NFT_IP] = table, [NFT_IP6] = outer};
 	_cleanup_nat_memory_ struct nat_memory memory;
 	int r, forgotten;
@@ -232,12 +238,12 @@ int nat_prolong(struct nat *nat, const struct nat_plan *want, struct fault *rete
 }
 
 /* Whatever other programs have done to the table must not be in the way of a repair or a change. */
-static int make_or_remake(struct nat *nat, const struct nat_plan *want, unsigned int tunnel_index,
+static int make_or_remake(struct nat *nat, const struct nat_plan *want, struct links links,
 			  struct fault *reterr)
 {
-	int r = make(nat, want, tunnel_index, false, reterr);
+	int r = make(nat, want, links, false, reterr);
 
-	return nft_refused(nat->nft) ? make(nat, want, tunnel_index, true, reterr) : r;
+	return nft_refused(nat->nft) ? make(nat, want, links, true, reterr) : r;
 }
 
 /* A kernel without nf_flow_table has no flowtable, and knows no word for it. */
@@ -246,17 +252,17 @@ static bool lacks_flows(const struct nat_plan *want, int error)
 	return want->map && want->offload && (error == -ENOENT || error == -EOPNOTSUPP);
 }
 
-static int make_what_can_be(struct nat *nat, const struct nat_plan *want, unsigned int tunnel_index,
+static int make_what_can_be(struct nat *nat, const struct nat_plan *want, struct links links,
 			    struct fault *reterr)
 {
 	struct nat_plan slow = *want;
 	struct fault fault = {0};
-	int r = make_or_remake(nat, want, tunnel_index, &fault), again;
+	int r = make_or_remake(nat, want, links, &fault), again;
 
 	nat->missing = (struct fault){0};
 	if (r < 0 && lacks_flows(want, r)) {
 		slow.offload = false;
-		again = make_or_remake(nat, &slow, tunnel_index, NULL);
+		again = make_or_remake(nat, &slow, links, NULL);
 		if (again >= 0) {
 			(void)fault_set(&nat->missing, r,
 					"nat.offload is left out, the kernel refuses: %s",
@@ -269,10 +275,18 @@ static int make_what_can_be(struct nat *nat, const struct nat_plan *want, unsign
 	return r;
 }
 
+static struct links links_of(const struct nat_plan *want)
+{
+	return (struct links){
+		.tunnel = want->map ? if_nametoindex(want->tunnel) : 0,
+		.wan = nat_outer_wanted(want) ? if_nametoindex(want->wan) : 0,
+	};
+}
+
 int nat_sync(struct nat *nat, const struct nat_plan *want, struct fault *reterr)
 {
 	static const struct nft_table *const none[NFT_FAMILIES] = {NULL};
-	unsigned int tunnel_index = want->map ? if_nametoindex(want->tunnel) : 0;
+	struct links links = links_of(want);
 	_cleanup_text_ struct text from = TEXT_INIT;
 	int r;
 
@@ -283,12 +297,12 @@ int nat_sync(struct nat *nat, const struct nat_plan *want, struct fault *reterr)
 		return nft_sync(nat->nft, PLAN_TABLE, none, reterr);
 	}
 	hold(nat, want);
-	describe(want, tunnel_index, &from);
+	describe(want, links, &from);
 	r = is_made(nat, &from, reterr);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	text_done(&nat->made);
-	r = make_what_can_be(nat, want, tunnel_index, reterr);
+	r = make_what_can_be(nat, want, links, reterr);
 	if (r >= 0 && nat_past_keep(&nat->past, want) < 0)
 		return fault_errno(reterr, -ENOMEM, "keep the forwards");
 	if (r >= 0 && !text_failed(&from)) {

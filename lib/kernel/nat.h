@@ -77,10 +77,10 @@ struct nat_counts {
 /* 0, -ENOENT when there is no table, or other negative errno. */
 int nat_counts_read(struct nat *nat, struct nat_counts *ret, struct fault *reterr);
 
-/* The tables as described, for tests: nft.h. tunnel_index: the tunnel's ifindex, 0 when it is not
- * there. NULL: no memory. */
+/* The tables as described, for tests: nft.h. tunnel_index, wan_index: of these interfaces, 0 when
+ * they are not there. NULL: no memory. */
 struct nft_table;
 struct nft_table *nat_table_new(const struct nat_plan *want, uint32_t tunnel_index);
-struct nft_table *nat_outer_table_new(const struct nat_plan *want);
+struct nft_table *nat_outer_table_new(const struct nat_plan *want, uint32_t wan_index);
 struct nft_table *nat_hold_table_new(const struct nat_plan *want);
 bool nat_outer_wanted(const struct nat_plan *want); /* false: there is none of family ip6 */

@@ -34,16 +34,23 @@ static void is_from(struct nft_rule *rule, const struct in6_addr *address)
 	nft_cmp(rule, NFT_CMP_EQ, 0, address, sizeof(*address));
 }
 
-/* What comes through the tunnel meets the first rule, and no other. (The CE may well come as a
- * source from the WAN: another device that has it answers so when it is asked for, see
- * neighbour.h.) */
-static void describe_relay(struct nft_table *table, const struct nat_plan *plan)
+/* What comes through the tunnel meets the first rule, and no other: an index is asked for in a
+ * third of the time of an address and a name. (The CE may well come as a source from the WAN:
+ * another device that has it answers so when it is asked for, see neighbour.h.) */
+static void describe_relay(struct nft_table *table, const struct nat_plan *plan, uint32_t wan_index)
 {
 	struct nft_chain *chain =
 		nft_add_chain(table, "input", "every packet to the router itself", NFT_CHAIN_FILTER,
 			      NF_INET_LOCAL_IN, NF_IP_PRI_FILTER);
-	struct nft_rule *rule = nft_add_rule(chain, "the BR is beyond the WAN");
+	struct nft_rule *rule;
 
+	if (wan_index) {
+		rule = nft_add_rule(chain, "the WAN: nothing to ask");
+		nft_meta(rule, NFT_META_IIF, 0);
+		nft_cmp(rule, NFT_CMP_EQ, 0, &wan_index, sizeof(wan_index));
+		nft_accept(rule);
+	}
+	rule = nft_add_rule(chain, "the BR is beyond the WAN");
 	is_from(rule, &plan->br);
 	coming_by(rule, plan->wan);
 	nft_accept(rule);
@@ -67,12 +74,12 @@ static void describe_passing(struct nft_table *table, const struct nat_plan *pla
 	drop_counted(rule, "leaks");
 }
 
-void nat_outer_describe(struct nft_table *table, const struct nat_plan *plan)
+void nat_outer_describe(struct nft_table *table, const struct nat_plan *plan, uint32_t wan_index)
 {
 	nft_add_counter(table, "inbound", "packets from a false end of the tunnel");
 	nft_add_counter(table, "leaks", "packets kept from leaving as if they were the tunnel's");
 	if (relay_is_known(plan))
-		describe_relay(table, plan);
+		describe_relay(table, plan, wan_index);
 	if (is_known(&plan->ce))
 		describe_passing(table, plan);
 }

@@ -17,6 +17,7 @@
 
 /* Offsets in the IPv4, TCP, UDP and ICMP headers. */
 enum {
+	IP_PROTO = 9,
 	IP_SADDR = 12,
 	IP_DADDR = 16,
 	L4_SPORT = 0,
@@ -105,10 +106,11 @@ static inline void coming_by(struct nft_rule *rule, const char interface[IFNAMSI
 	match_interface(rule, NFT_META_IIFNAME, NFT_CMP_EQ, interface);
 }
 
-/* meta l4proto tcp */
+/* ip protocol tcp: tells the same as meta l4proto in IPv4, and nft_do_chain() reads octets of a
+ * packet by itself, while a meta key is a call and a search for the key. */
 static inline void is_protocol(struct nft_rule *rule, uint8_t protocol)
 {
-	nft_meta(rule, NFT_META_L4PROTO, 0);
+	nft_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, IP_PROTO, 1, 0);
 	cmp_u8(rule, NFT_CMP_EQ, 0, protocol);
 }
 
@@ -211,5 +213,5 @@ void nat_map_sets(struct nft_table *table); /* what other parts refer to */
 void nat_map_describe(struct nft_table *table, const struct nat_plan *plan, uint32_t tunnel_index);
 void nat_choose_describe(struct nft_table *table, const struct nat_plan *plan);
 void nat_pppoe_describe(struct nft_table *table, const struct nat_plan *plan);
-/* nat_outer.c: the table of family ip6. */
-void nat_outer_describe(struct nft_table *table, const struct nat_plan *plan);
+/* nat_outer.c: the table of family ip6. wan_index: the same of the WAN. */
+void nat_outer_describe(struct nft_table *table, const struct nat_plan *plan, uint32_t wan_index);

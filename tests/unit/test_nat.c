@@ -40,7 +40,7 @@ static struct nat_plan plan_of(struct portset ports)
 /* Walks the messages of a transaction. */
 typedef void (*visitor)(const struct nlmsghdr *nlh, unsigned int type, void *userdata);
 
-static uint32_t tunnel_index; /* 0: it is not there */
+static uint32_t tunnel_index, wan_index; /* 0: it is not there */
 
 static void visit_table(const struct nft_table *table, visitor call, void *userdata)
 {
@@ -258,7 +258,7 @@ static void assert_chain(const struct nat_plan *plan, const char *chain, const c
 static void assert_outer(const struct nat_plan *plan, const char *chain, const char *part,
 			 bool holds)
 {
-	_cleanup_(nft_table_free_p) struct nft_table *table = nat_outer_table_new(plan);
+	_cleanup_(nft_table_free_p) struct nft_table *table = nat_outer_table_new(plan, wan_index);
 
 	assert_rules(table, chain, part, holds);
 }
@@ -646,8 +646,19 @@ static void nobody_else_is_an_end_of_the_tunnel(void **state)
 		     true);
 	/* Who else has the address of the CE may say so. */
 	assert_outer(&plan, "input", FROM_CE, false);
+	/* The WAN's index only spares these questions. */
+	assert_outer(&plan, "input", "meta load iif => reg 1 \n", false);
+	wan_index = 3;
+	assert_outer(&plan, "input",
+		     "meta load iif => reg 1 \ncmp eq reg 1 0x00000003 \nimmediate reg 0 accept",
+		     true);
+	assert_outer(&plan, "input", FROM_BR "meta load iifname => reg 1 \ncmp eq reg 1 ", true);
+	assert_outer(&plan, "input", FROM_BR "objref type 1 name inbound \nimmediate reg 0 drop",
+		     true);
 	plan.wan[0] = '\0';
+	assert_outer(&plan, "input", "meta load iif", false);
 	assert_outer(&plan, "input", FROM_BR, false);
+	wan_index = 0;
 }
 
 int main(void)

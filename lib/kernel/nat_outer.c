@@ -34,28 +34,23 @@ static void is_from(struct nft_rule *rule, const struct in6_addr *address)
 	nft_cmp(rule, NFT_CMP_EQ, 0, address, sizeof(*address));
 }
 
-/* What comes through the tunnel meets the first rule, and no other: an index is asked for in a
- * third of the time of an address and a name. (The CE may well come as a source from the WAN:
- * another device that has it answers so when it is asked for, see neighbour.h.) */
+/* What comes by the WAN, the tunnel's packets above all, is through after the first question: an
+ * index is asked for in a third of the time of an address or a name. The name counts, should the
+ * WAN have another index by now. (The CE may well come as a source from the WAN: another device
+ * that has it answers so when it is asked for, see neighbour.h.) */
 static void describe_relay(struct nft_table *table, const struct nat_plan *plan, uint32_t wan_index)
 {
 	struct nft_chain *chain =
 		nft_add_chain(table, "input", "every packet to the router itself", NFT_CHAIN_FILTER,
 			      NF_INET_LOCAL_IN, NF_IP_PRI_FILTER);
-	struct nft_rule *rule;
+	struct nft_rule *rule = nft_add_rule(chain, "the BR is beyond the WAN, and nowhere else");
 
 	if (wan_index) {
-		rule = nft_add_rule(chain, "the WAN: nothing to ask");
 		nft_meta(rule, NFT_META_IIF, 0);
-		nft_cmp(rule, NFT_CMP_EQ, 0, &wan_index, sizeof(wan_index));
-		nft_accept(rule);
+		nft_cmp(rule, NFT_CMP_NEQ, 0, &wan_index, sizeof(wan_index));
 	}
-	rule = nft_add_rule(chain, "the BR is beyond the WAN");
 	is_from(rule, &plan->br);
-	coming_by(rule, plan->wan);
-	nft_accept(rule);
-	rule = nft_add_rule(chain, "and nowhere else");
-	is_from(rule, &plan->br);
+	match_interface(rule, NFT_META_IIFNAME, NFT_CMP_NEQ, plan->wan);
 	drop_counted(rule, "inbound");
 }
 

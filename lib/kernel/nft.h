@@ -253,6 +253,12 @@ int nft_renew_elements(struct nft *nft, const char *table, const char *set,
 		       bool (*living)(void *userdata, const void *key, const void *data),
 		       void *userdata, struct fault *reterr);
 
+/* Makes those that next tells, until it says false. One whose key is there, or for which there is
+ * no room, is left out. Returns how many were made, or negative errno. */
+int nft_create_elements(struct nft *nft, const char *table, const char *set,
+			bool (*next)(void *userdata, const void **ret_key, const void **ret_data),
+			void *userdata, struct fault *reterr);
+
 /* 0, -ENOENT or other negative errno. */
 int nft_read_counter(struct nft *nft, enum nft_family family, const char *table, const char *name,
 		     uint64_t *ret_packets, struct fault *reterr);

@@ -418,18 +418,34 @@ static int pick_element(void *userdata, const void *key, const void *data, uint8
 	return nft_rows_add(&picker->rows, key, data, flags);
 }
 
-static void put_row(struct nft_element_writer *writer, const struct nft_rows *rows, size_t i,
-		    bool create)
+enum rewrite {
+	REMOVE,
+	RENEW,
+	CREATE,
+};
+
+/* Rows of a transaction. */
+#define REWRITE_CHUNK ((size_t)64)
+
+static void put_rows(struct nft_element_writer *writer, const struct nft_rows *rows, size_t first,
+		     size_t count, bool create)
 {
 	writer->create = create;
-	nft_put_element(writer, rows, i);
+	for (size_t i = first; i < first + count; i++)
+		nft_put_element(writer, rows, i);
 	nft_put_last_elements(writer);
 }
 
-/* One transaction an element: one that has timed out meanwhile must not keep the others. What is
- * remembered holds no learnt elements, so it is true of the next generation as well. */
-static int rewrite_row(struct nft *nft, struct nft_element_writer writer,
-		       const struct nft_rows *rows, size_t i, bool again, struct fault *reterr)
+/* One element has timed out, was made meanwhile, or does not fit: no word on the table. */
+static bool is_of_an_element(int r)
+{
+	return r == -ENOENT || r == -EEXIST || r == -EBUSY || r == -ENFILE;
+}
+
+/* What is remembered holds no learnt elements, so it is true of the next generation as well. */
+static int rewrite_once(struct nft *nft, struct nft_element_writer writer,
+			const struct nft_rows *rows, size_t first, size_t count, enum rewrite how,
+			struct fault *reterr)
 {
 	_cleanup_nft_batch_ struct nft_batch batch = {0};
 	int r;
@@ -437,40 +453,72 @@ static int rewrite_row(struct nft *nft, struct nft_element_writer writer,
 	nft_batch_begin(&batch, nft->generation);
 	batch.family = nft_protocol(NFT_IP);
 	writer.batch = &batch;
-	put_row(&writer, rows, i, false);
-	if (again)
-		put_row(&writer, rows, i, true);
+	if (how != CREATE)
+		put_rows(&writer, rows, first, count, false);
+	if (how != REMOVE)
+		put_rows(&writer, rows, first, count, true);
 	r = send_batch(nft, &batch, reterr);
 	if (r > 0 && nft->generation != 0)
 		nft->generation = next_generation(nft->generation);
-	else if (r != -ENOENT)
+	else if (!is_of_an_element(r))
 		forget(nft);
 	return r;
 }
 
-static int rewrite_rows(struct nft *nft, const struct nft_element_writer *writer,
-			const struct nft_rows *rows, bool again, struct fault *reterr)
+static int rewrite_some(struct nft *nft, const struct nft_element_writer *writer,
+			const struct nft_rows *rows, size_t first, size_t count, enum rewrite how,
+			struct fault *reterr)
+{
+	int r = rewrite_once(nft, *writer, rows, first, count, how, reterr);
+
+	if (r == -ERESTART) /* others have been here, and nothing is remembered now */
+		r = rewrite_once(nft, *writer, rows, first, count, how, reterr);
+	return r;
+}
+
+/* Many in one transaction; where one is in the way of the others, each by itself. Returns how many
+ * were written, or negative errno. */
+static int rewrite_chunk(struct nft *nft, const struct nft_element_writer *writer,
+			 const struct nft_rows *rows, size_t first, size_t count, enum rewrite how,
+			 struct fault *reterr)
 {
 	struct fault fault = {0};
+	int r = rewrite_some(nft, writer, rows, first, count, how, &fault), written = 0;
+
+	if (r >= 0)
+		return (int)count;
+	if (!is_of_an_element(r)) {
+		if (reterr)
+			*reterr = fault;
+		return r;
+	}
+	for (size_t i = first; count > 1 && i < first + count; i++) {
+		r = rewrite_chunk(nft, writer, rows, i, 1, how, reterr);
+		if (r < 0)
+			return r;
+		written += r;
+	}
+	return written;
+}
+
+static int rewrite_rows(struct nft *nft, const struct nft_element_writer *writer,
+			const struct nft_rows *rows, enum rewrite how, struct fault *reterr)
+{
 	int written = 0;
 
-	for (size_t i = 0; i < rows->count; i++) {
-		int r = rewrite_row(nft, *writer, rows, i, again, &fault);
+	for (size_t i = 0; i < rows->count; i += REWRITE_CHUNK) {
+		size_t count = MIN_OF(REWRITE_CHUNK, rows->count - i);
+		int r = rewrite_chunk(nft, writer, rows, i, count, how, reterr);
 
-		if (r == -ERESTART) /* others have been here, and nothing is remembered now */
-			r = rewrite_row(nft, *writer, rows, i, again, &fault);
-		if (r < 0 && r != -ENOENT) {
-			if (reterr)
-				*reterr = fault;
+		if (r < 0)
 			return r;
-		}
-		written += r >= 0;
+		written += r;
 	}
 	return written;
 }
 
 static int rewrite_elements(struct nft *nft, const struct nft_element_writer *names,
-			    struct element_picker *picker, bool again, struct fault *reterr)
+			    struct element_picker *picker, enum rewrite how, struct fault *reterr)
 {
 	const struct nft_element_reader reader = {pick_element, picker};
 	struct nft_element_writer writer = *names;
@@ -483,7 +531,7 @@ static int rewrite_elements(struct nft *nft, const struct nft_element_writer *na
 	picker->rows = nft_shape_rows(&shape);
 	r = nft_read_rows(nft->nl, NFT_IP, names->table, names->set, &shape, &reader, reterr);
 	if (r >= 0 || r == -EINTR)
-		r = rewrite_rows(nft, &writer, &picker->rows, again, reterr);
+		r = rewrite_rows(nft, &writer, &picker->rows, how, reterr);
 	nft_rows_done(&picker->rows);
 	return r;
 }
@@ -495,7 +543,7 @@ int nft_remove_elements(struct nft *nft, const char *table, const char *set,
 	struct element_picker picker = {.chosen = unwanted, .userdata = userdata};
 	const struct nft_element_writer names = {.table = table, .set = set};
 
-	return rewrite_elements(nft, &names, &picker, false, reterr);
+	return rewrite_elements(nft, &names, &picker, REMOVE, reterr);
 }
 
 int nft_renew_elements(struct nft *nft, const char *table, const char *set,
@@ -505,7 +553,29 @@ int nft_renew_elements(struct nft *nft, const char *table, const char *set,
 	struct element_picker picker = {.chosen = living, .userdata = userdata};
 	const struct nft_element_writer names = {.table = table, .set = set};
 
-	return rewrite_elements(nft, &names, &picker, true, reterr);
+	return rewrite_elements(nft, &names, &picker, RENEW, reterr);
+}
+
+int nft_create_elements(struct nft *nft, const char *table, const char *set,
+			bool (*next)(void *userdata, const void **ret_key, const void **ret_data),
+			void *userdata, struct fault *reterr)
+{
+	struct nft_element_writer writer = {.table = table, .set = set};
+	const void *key, *data;
+	struct nft_shape shape;
+	struct nft_rows rows;
+	int r = nft_read_shape(nft->nl, NFT_IP, table, set, &shape, reterr);
+
+	if (r < 0)
+		return r;
+	writer.shape = &shape;
+	rows = nft_shape_rows(&shape);
+	while (r >= 0 && next(userdata, &key, &data))
+		r = nft_rows_add(&rows, key, data, 0);
+	r = r < 0 ? fault_errno(reterr, r, "make elements of %s", set)
+		  : rewrite_rows(nft, &writer, &rows, CREATE, reterr);
+	nft_rows_done(&rows);
+	return r;
 }
 
 int nft_read_counter(struct nft *nft, enum nft_family family, const char *table, const char *name,

@@ -291,16 +291,26 @@ static int apply(struct manager *m, struct plan *plan, struct fault *reterr)
 	return changes;
 }
 
-void manager_prolong(struct manager *m)
+/* Every so many seconds, and at first; it is done then. */
+static bool is_due(uint64_t *last_usec, uint64_t seconds)
 {
 	uint64_t now_usec = machine_usec(CLOCK_MONOTONIC);
 
-	if (!m->plan_known || !m->plan.nat.present ||
-	    (m->prolonged_usec &&
-	     now_usec - m->prolonged_usec < NAT_PROLONG_SECONDS * UINT64_C(1000000)))
+	if (*last_usec && now_usec - *last_usec < seconds * UINT64_C(1000000))
+		return false;
+	*last_usec = now_usec;
+	return true;
+}
+
+void manager_prolong(struct manager *m)
+{
+	if (!m->plan_known || !m->plan.nat.present)
 		return;
-	m->prolonged_usec = now_usec;
-	(void)nat_prolong(m->nat, &m->plan.nat, NULL); /* the next time is early enough, too */
+	/* The next time is early enough, too. */
+	if (is_due(&m->prolonged_usec, NAT_PROLONG_SECONDS))
+		(void)nat_prolong(m->nat, &m->plan.nat, NULL);
+	if (is_due(&m->taught_usec, NAT_TEACH_SECONDS))
+		(void)nat_teach(m->nat, &m->plan.nat, NULL);
 }
 
 /* ---- telling ----------------------------------------------------------------------------- */

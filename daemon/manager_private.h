@@ -79,6 +79,7 @@ struct manager {
 	uint64_t tick_usec;
 	uint64_t began_usec;     /* CLOCK_MONOTONIC of the present look */
 	uint64_t prolonged_usec; /* CLOCK_MONOTONIC of the last nat_prolong(); 0: not yet */
+	uint64_t taught_usec;    /* the same of nat_teach() */
 	struct pace pace;
 	struct backoff backoff;
 	struct report report; /* what people are told */

@@ -204,6 +204,7 @@ static void parse_entry(const struct nlmsghdr *nlh, struct conntrack_entry *ret,
 			break;
 		case CTA_STATUS:
 			ret->answered = nft_number(attr) & IPS_SEEN_REPLY;
+			ret->assured = nft_number(attr) & IPS_ASSURED;
 			break;
 		case CTA_PROTOINFO:
 			ret->established = is_established(attr);

@@ -24,6 +24,7 @@ struct conntrack_entry {
 	uint8_t protocol;
 	struct conntrack_tuple original, reply; /* the reply goes to the external address */
 	bool answered;                          /* packets have gone both ways */
+	bool assured;                           /* of UDP: for longer than 2 s (a stream) */
 	bool established;                       /* TCP that nobody has begun to close */
 	uint32_t timeout;                       /* seconds that are left without packets */
 };

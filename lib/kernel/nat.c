@@ -221,6 +221,8 @@ static int make(struct nat *nat, const struct nat_plan *want, struct links links
 	if (nft_made(nat->nft, nat_udp.busy) && memory.count > 0)
 		(void)nat_memory_renew(nat->conntrack, want);
 	forgotten = nat_forget(nat->nft, nat->conntrack, &nat->past, want, reterr);
+	if (forgotten >= 0 && nat_past_filters_otherwise(&nat->past, want))
+		(void)nat_teach(nat, want, NULL); /* or the next time */
 	return forgotten < 0 ? forgotten : r;
 }
 
@@ -235,6 +237,19 @@ int nat_prolong(struct nat *nat, const struct nat_plan *want, struct fault *rete
 	if (r < 0)
 		return fault_errno(reterr, r, "read connections");
 	return nat_memory_prolong(&memory, want, nat->nft, reterr);
+}
+
+int nat_teach(struct nat *nat, const struct nat_plan *want, struct fault *reterr)
+{
+	_cleanup_nat_memory_ struct nat_memory memory = {0};
+	int r;
+
+	if (!want->map || !nat->conntrack || !nat_learns_filtering(want))
+		return 0;
+	r = nat_memory_read_streams(nat->conntrack, want, &memory);
+	if (r < 0)
+		return fault_errno(reterr, r, "read streams");
+	return nat_memory_teach(&memory, want, nat->nft, reterr);
 }
 
 /* Whatever other programs have done to the table must not be in the way of a repair or a change. */

@@ -58,6 +58,13 @@ void nat_set_conntrack(struct nat *nat, struct conntrack *ct);
 #define NAT_PROLONG_SECONDS 900u
 int nat_prolong(struct nat *nat, const struct nat_plan *want, struct fault *reterr);
 
+/* Streams of UDP (both ways for longer than 2 s) teach the maps of filtering nothing either; who
+ * may answer them is kept, or learnt anew, by this. To be called every NAT_TEACH_SECONDS at least,
+ * less than half of the maps' 5 minutes; nat_sync() does when the filtering has changed. Returns
+ * how many elements were, or negative errno. */
+#define NAT_TEACH_SECONDS 120u
+int nat_teach(struct nat *nat, const struct nat_plan *want, struct fault *reterr);
+
 /* Why the kernel does not do what the plan wanted last and the rest can do without (offload); ""
  * when it does everything. */
 const char *nat_missing(const struct nat *nat);

@@ -20,6 +20,8 @@ void nat_past_done(struct nat_past *past)
 {
 	ways_done(&past->map);
 	ways_done(&past->pppoe);
+	free(past->hosts);
+	*past = (struct nat_past){0};
 }
 
 static void add_way(struct nat_ways *ways, unsigned int protocols, struct nat_way way)
@@ -62,13 +64,47 @@ static void replace(struct nat_ways *ways, struct nat_ways by)
 	*ways = by;
 }
 
+static int keep_filtering(struct nat_past *past, const struct nat_plan *plan)
+{
+	struct nat_host *hosts = calloc(plan->host_count + 1, sizeof(*hosts));
+
+	if (!hosts)
+		return -ENOMEM;
+	for (size_t i = 0; i < plan->host_count; i++)
+		hosts[i] = plan->hosts[i];
+	free(past->hosts);
+	past->hosts = hosts;
+	past->host_count = plan->host_count;
+	past->filtering = plan->filtering;
+	past->filters = true;
+	return 0;
+}
+
+static bool is_same_host(const struct nat_host *one, const struct nat_host *other)
+{
+	return one->filtering == other->filtering && one->address.len == other->address.len &&
+	       one->address.addr.s_addr == other->address.addr.s_addr;
+}
+
+bool nat_past_filters_otherwise(const struct nat_past *past, const struct nat_plan *want)
+{
+	if (!past->filters || !want->map)
+		return false;
+	if (past->filtering != want->filtering || past->host_count != want->host_count)
+		return true;
+	for (size_t i = 0; i < want->host_count; i++)
+		if (!is_same_host(&past->hosts[i], &want->hosts[i]))
+			return true;
+	return false;
+}
+
 int nat_past_keep(struct nat_past *past, const struct nat_plan *plan)
 {
 	const struct nat_plan_pppoe *pppoe = &plan->pppoe;
 	struct nat_ways ways;
 
 	if (plan->map) {
-		if (map_ways(plan, &ways) < 0)
+		if (keep_filtering(past, plan) < 0 || map_ways(plan, &ways) < 0)
 			return -ENOMEM;
 		replace(&past->map, ways);
 	}

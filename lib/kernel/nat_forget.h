@@ -28,6 +28,10 @@ struct nat_ways {
 /* What was in force last. */
 struct nat_past {
 	struct nat_ways map, pppoe;
+	enum nat_filtering filtering;
+	struct nat_host *hosts;
+	size_t host_count;
+	bool filters; /* false: nothing is known of filtering */
 };
 
 void nat_past_done(struct nat_past *past);
@@ -35,6 +39,9 @@ void nat_past_done(struct nat_past *past);
 
 /* A line that plan does without stays as it was. 0 or -ENOMEM. */
 int nat_past_keep(struct nat_past *past, const struct nat_plan *plan);
+
+/* The filtering of some hosts is another one; false: or there was none. */
+bool nat_past_filters_otherwise(const struct nat_past *past, const struct nat_plan *want);
 
 /* Once the table is as want says. ct may be NULL. 0 or negative errno. */
 int nat_forget(struct nft *nft, struct conntrack *ct, const struct nat_past *past,

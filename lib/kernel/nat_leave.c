@@ -261,6 +261,27 @@ static void guard_other_ways(struct nft_chain *chain, uint32_t tunnel_index)
 	nft_accept(rule);
 }
 
+/* Who may answer a stream has been learnt while it was none yet, and nat_teach() keeps it for as
+ * long as conntrack keeps the stream: noting it at each packet would cost as much as all the rest
+ * of this table. What others began (destination NAT) teaches at each packet. */
+static void guard_streams(struct nft_chain *chain, const struct nat_plan *plan)
+{
+	uint32_t mask = IPS_ASSURED | IPS_SRC_NAT | IPS_DST_NAT, zero = 0;
+	uint32_t stream = IPS_ASSURED | IPS_SRC_NAT;
+	struct nft_rule *rule;
+
+	if (!nat_learns_filtering(plan))
+		return;
+	rule = nft_add_rule(chain, "a stream of UDP that began here");
+	is_protocol(rule, IPPROTO_UDP);
+	nft_ct(rule, NFT_CT_STATUS, NFT_NO_DIRECTION, 0);
+	nft_bitwise(rule, &mask, &zero, sizeof(mask), 0, 0);
+	nft_cmp(rule, NFT_CMP_EQ, 0, &stream, sizeof(stream));
+	is_our_source(rule, plan);
+	is_our_sport(rule, plan);
+	nft_accept(rule);
+}
+
 static void guard_udp(struct nft_chain *chain, const struct nat_plan *plan)
 {
 	struct nft_rule *rule = nft_add_rule(
@@ -336,6 +357,7 @@ void nat_leave_describe(struct nft_table *table, const struct nat_plan *plan, ui
 	describe_leave(table, plan);
 	guard_tcp(guard, plan);
 	guard_other_ways(guard, tunnel_index);
+	guard_streams(guard, plan);
 	guard_udp(guard, plan);
 	guard_others(guard, plan);
 }

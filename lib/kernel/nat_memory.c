@@ -19,7 +19,7 @@ void nat_memory_done(struct nat_memory *memory)
 struct reading {
 	const struct nat_plan *plan;
 	struct nat_memory *memory;
-	bool failed;
+	bool only_streams, failed;
 };
 
 static bool is_given(const struct nat_plan *plan, uint16_t port)
@@ -35,13 +35,19 @@ static bool is_kind(uint8_t protocol)
 	return false;
 }
 
+static bool is_stream(const struct conntrack_entry *entry)
+{
+	return entry->protocol == IPPROTO_UDP && entry->assured;
+}
+
 static void take_entry(void *userdata, const struct conntrack_entry *entry)
 {
 	struct reading *reading = userdata;
 	struct nat_memory *memory = reading->memory;
 
 	if (reading->failed || memory->count == NAT_MEMORY_MAX || !is_kind(entry->protocol) ||
-	    !is_given(reading->plan, entry->reply.destination_port))
+	    !is_given(reading->plan, entry->reply.destination_port) ||
+	    (reading->only_streams && !is_stream(entry)))
 		return;
 	if (memory->count == memory->room) {
 		size_t room = memory->room ? memory->room * 2 : 64;
@@ -56,14 +62,26 @@ static void take_entry(void *userdata, const struct conntrack_entry *entry)
 	memory->entries[memory->count++] = *entry;
 }
 
-int nat_memory_read(struct conntrack *ct, const struct nat_plan *plan, struct nat_memory *ret)
+static int read_into(struct nat_memory *ret, struct conntrack *ct, const struct nat_plan *plan,
+		     bool only_streams)
 {
-	struct reading reading = {.plan = plan, .memory = ret};
+	struct reading reading = {.plan = plan, .memory = ret, .only_streams = only_streams};
 	int r;
 
 	*ret = (struct nat_memory){0};
 	r = conntrack_walk(ct, plan->address.addr, take_entry, &reading, NULL);
 	return reading.failed ? -ENOMEM : r;
+}
+
+int nat_memory_read(struct conntrack *ct, const struct nat_plan *plan, struct nat_memory *ret)
+{
+	return read_into(ret, ct, plan, false);
+}
+
+int nat_memory_read_streams(struct conntrack *ct, const struct nat_plan *plan,
+			    struct nat_memory *ret)
+{
+	return read_into(ret, ct, plan, true);
 }
 
 /* ---- recalling ---------------------------------------------------------------------------- */
@@ -76,6 +94,7 @@ struct learnt {
 	uint32_t key[KEY_WORDS], data[DATA_WORDS];
 	uint64_t timeout;   /* ms; 0: the set's */
 	bool spare;         /* data is a port that endpoints move to */
+	bool stands;        /* the set has an element of this key */
 	unsigned int times; /* connections that teach this */
 };
 
@@ -175,10 +194,17 @@ static int compare_timeout(const struct learnt *one, const struct learnt *other)
 	return (one->timeout < other->timeout) - (one->timeout > other->timeout);
 }
 
+static int compare_keys(const void *a, const void *b)
+{
+	const struct learnt *one = a, *other = b;
+
+	return memcmp(one->key, other->key, sizeof(one->key));
+}
+
 static int compare_rows(const void *a, const void *b)
 {
 	const struct learnt *one = a, *other = b;
-	int order = memcmp(one->key, other->key, sizeof(one->key));
+	int order = compare_keys(a, b);
 
 	return order ? order : memcmp(one->data, other->data, sizeof(one->data));
 }
@@ -194,7 +220,7 @@ static int compare_learnt(const void *a, const void *b)
 static int compare_likely(const void *a, const void *b)
 {
 	const struct learnt *one = a, *other = b;
-	int order = memcmp(one->key, other->key, sizeof(one->key));
+	int order = compare_keys(a, b);
 
 	if (order == 0)
 		order = (one->times < other->times) - (one->times > other->times);
@@ -217,16 +243,27 @@ static size_t merge(struct learnt *all, size_t count)
 	return left;
 }
 
-/* Each key once: the kernel takes no second one with other data. */
-static void add_all(struct nft_set *set, struct learnt *all, size_t count)
+/* Each key once, in order: the kernel takes no second one with other data. Returns how many are
+ * left. */
+static size_t one_for_each_key(struct learnt *all, size_t count)
 {
+	size_t left = 0;
+
 	if (count == 0)
-		return;
+		return 0;
 	count = merge(all, count);
 	qsort(all, count, sizeof(*all), compare_likely);
 	for (size_t i = 0; i < count; i++)
-		if (i == 0 || memcmp(all[i].key, all[i - 1].key, sizeof(all[i].key)) != 0)
-			nft_add_learnt(set, all[i].key, all[i].data, all[i].timeout);
+		if (left == 0 || compare_keys(&all[left - 1], &all[i]) != 0)
+			all[left++] = all[i];
+	return left;
+}
+
+static void add_all(struct nft_set *set, struct learnt *all, size_t count)
+{
+	count = one_for_each_key(all, count);
+	for (size_t i = 0; i < count; i++)
+		nft_add_learnt(set, all[i].key, all[i].data, all[i].timeout);
 }
 
 static void recall(const struct nat_memory *memory, const struct nat_plan *plan,
@@ -321,6 +358,77 @@ int nat_memory_prolong(const struct nat_memory *memory, const struct nat_plan *p
 		r = prolong(memory, plan, nft, "map_answered", IPPROTO_UDP, learn_answered,
 			    answered, reterr);
 	return r < 0 ? r : renewed + r;
+}
+
+/* ---- teaching ------------------------------------------------------------------------------ */
+
+static bool is_lesson(void *userdata, const void *key, const void *data)
+{
+	const struct lessons *lessons = userdata;
+	struct learnt element = {0}, *lesson;
+
+	memcpy(element.key, key, lessons->key_length);
+	lesson = bsearch(&element, lessons->all, lessons->count, sizeof(element), compare_keys);
+	if (!lesson)
+		return false;
+	lesson->stands = true;
+	return data && memcmp(lesson->data, data, lessons->data_length) == 0;
+}
+
+/* Those that stand have been told by is_lesson(). */
+static bool next_missing(void *userdata, const void **ret_key, const void **ret_data)
+{
+	struct lessons *lessons = userdata;
+
+	while (lessons->count > 0 && lessons->all->stands) {
+		lessons->all++;
+		lessons->count--;
+	}
+	if (lessons->count == 0)
+		return false;
+	lessons->all->stands = true;
+	*ret_key = lessons->all->key;
+	*ret_data = lessons->all->data;
+	return true;
+}
+
+static int teach_set(const struct nat_memory *memory, const struct nat_plan *plan, struct nft *nft,
+		     const char *set, teacher teach, struct lessons lessons, struct fault *reterr)
+{
+	_cleanup_free_ struct learnt *all = calloc(memory->count, sizeof(*all));
+	int r, renewed;
+
+	if (!all)
+		return fault_errno(reterr, -ENOMEM, "teach %s", set);
+	lessons.all = all;
+	for (size_t i = 0; i < memory->count; i++)
+		if (is_stream(&memory->entries[i]) &&
+		    teach(plan, &memory->entries[i], &all[lessons.count]))
+			lessons.count++;
+	lessons.count = one_for_each_key(all, lessons.count);
+	if (lessons.count == 0)
+		return 0;
+	renewed = nft_renew_elements(nft, PLAN_TABLE, set, is_lesson, &lessons, reterr);
+	if (renewed < 0)
+		return renewed;
+	r = nft_create_elements(nft, PLAN_TABLE, set, next_missing, &lessons, reterr);
+	return r < 0 ? r : renewed + r;
+}
+
+int nat_memory_teach(const struct nat_memory *memory, const struct nat_plan *plan, struct nft *nft,
+		     struct fault *reterr)
+{
+	static const struct lessons contacted = {.key_length = 8, .data_length = 8};
+	static const struct lessons open = {.key_length = 4, .data_length = 8};
+	int r, taught;
+
+	if (memory->count == 0)
+		return 0;
+	taught = teach_set(memory, plan, nft, "map_contacted", learn_contacted, contacted, reterr);
+	if (taught < 0)
+		return taught;
+	r = teach_set(memory, plan, nft, "map_open", learn_open, open, reterr);
+	return r < 0 ? r : taught + r;
 }
 
 /* ---- renewing ----------------------------------------------------------------------------- */

@@ -23,6 +23,9 @@ void nat_memory_done(struct nat_memory *memory);
  * what was read until then is kept in ret. */
 #define NAT_MEMORY_MAX 16384u
 int nat_memory_read(struct conntrack *ct, const struct nat_plan *plan, struct nat_memory *ret);
+/* The same of its streams only: UDP that has gone both ways for longer than 2 s. */
+int nat_memory_read_streams(struct conntrack *ct, const struct nat_plan *plan,
+			    struct nat_memory *ret);
 
 /* Writes it into the learnt sets of a table, should they be made. */
 void nat_memory_recall(const struct nat_memory *memory, const struct nat_plan *plan,
@@ -38,3 +41,9 @@ int nat_memory_renew(struct conntrack *ct, const struct nat_plan *plan);
  * which port, and who can be reached from the LAN. Returns how many, or negative errno. */
 int nat_memory_prolong(const struct nat_memory *memory, const struct nat_plan *plan,
 		       struct nft *nft, struct fault *reterr);
+
+/* Has the maps of filtering hold who may answer the streams of memory: the timeouts of these
+ * elements begin anew, and those that are not there are made. An element that says another LAN
+ * endpoint stays. Returns how many, or negative errno. */
+int nat_memory_teach(const struct nat_memory *memory, const struct nat_plan *plan, struct nft *nft,
+		     struct fault *reterr);

@@ -53,6 +53,12 @@ static inline bool is_reserved(const struct nat_plan *plan, uint16_t port)
 	return false;
 }
 
+/* false: nobody but the peer's port may answer, whatever is learnt. */
+static inline bool nat_learns_filtering(const struct nat_plan *plan)
+{
+	return plan->host_count > 0 || plan->filtering != FILTERING_ADDRESS_AND_PORT_DEPENDENT;
+}
+
 static inline enum nat_filtering filtering_of(const struct nat_plan *plan, struct in_addr host)
 {
 	enum nat_filtering filtering = plan->filtering;

@@ -5,7 +5,7 @@
  *   nat_driver sync address=192.0.2.1 psid=6/8/41 tunnel=map0 mtu=1460 filtering=adf
  *              host=192.168.2.11/32:eif forward=tcp:1680-1681:192.168.2.10:80 open=tcp:22
  *              inbound=accept host_limit=20 outer=2001:db8::1,2001:db8:1::1,wan0 ppp=ppp0 ...
- *   nat_driver prolong address=192.0.2.1 psid=6/8/41
+ *   nat_driver (prolong|teach) address=192.0.2.1 psid=6/8/41
  *   nat_driver absent | counts | forget ADDRESS [PSID-SHAPE-TO-KEEP]
  *
  * sync prints "changed N" or "same N", N being the messages that change something. lives does so
@@ -265,8 +265,8 @@ static int run_lives(struct nat_plan *plan)
 	return 0;
 }
 
-/* As the daemon does every NAT_PROLONG_SECONDS. */
-static int run_prolong(const struct nat_plan *plan)
+/* As the daemon does every NAT_PROLONG_SECONDS, or NAT_TEACH_SECONDS. */
+static int run_regular(const struct nat_plan *plan, const char *verb)
 {
 	_cleanup_(conntrack_close_p) struct conntrack *conntrack = NULL;
 	_cleanup_(nat_close_p) struct nat *nat = NULL;
@@ -277,11 +277,12 @@ static int run_prolong(const struct nat_plan *plan)
 		r = nat_open(&nat, &fault);
 	if (r >= 0) {
 		nat_set_conntrack(nat, conntrack);
-		r = nat_prolong(nat, plan, &fault);
+		r = strcmp(verb, "teach") == 0 ? nat_teach(nat, plan, &fault)
+					       : nat_prolong(nat, plan, &fault);
 	}
 	if (r < 0)
-		die("prolong", fault.text);
-	printf("%d prolonged\n", r);
+		die(verb, fault.text);
+	printf("%d elements\n", r);
 	return 0;
 }
 
@@ -333,7 +334,7 @@ int main(int argc, char **argv)
 
 	if (argc < 2)
 		die("usage", "sync WORD=VALUE... | lives WORD=VALUE... | prolong WORD=VALUE... | "
-			     "absent | counts | forget "
+			     "teach WORD=VALUE... | absent | counts | forget "
 			     "ADDRESS [SHAPE]");
 	if (strcmp(argv[1], "counts") == 0)
 		return run_counts();
@@ -341,7 +342,7 @@ int main(int argc, char **argv)
 		return run_forget(argv[2], argc > 3 ? argv[3] : NULL);
 	if (strcmp(argv[1], "absent") != 0)
 		read_words(argc - 2, argv + 2, &plan);
-	if (strcmp(argv[1], "prolong") == 0)
-		return run_prolong(&plan);
+	if (strcmp(argv[1], "prolong") == 0 || strcmp(argv[1], "teach") == 0)
+		return run_regular(&plan, argv[1]);
 	return strcmp(argv[1], "lives") == 0 ? run_lives(&plan) : run_sync(&plan);
 }

@@ -334,6 +334,80 @@ def filtering_stays_open(lab):
     require(re.search(rf"{outer} \. \S+ expires (5m|4m5[89])", text), f"not refreshed: {text}")
 
 
+def begin_stream(lab, host=HOST):
+    """UDP that will be one when it goes both ways in two seconds (nf_conntrack_proto_udp.c)."""
+    outer = contacted(lab, host)
+    require(heard(lab, outer, SERVER, 3478, host), "the answer did not arrive")
+    return outer
+
+
+def become_streams(lab, *streams):
+    time.sleep(2.1)
+    for host, outer in streams:
+        require(contacted(lab, host) == outer and heard(lab, outer, SERVER, 3478, host), "it was lost")
+        require(re.search(rf"src={host} .*ASSURED", lab.inside("conntrack", "-L", check=False)), "it is no stream")
+
+
+def teach(lab, *words):
+    done = lab.inside(lab.driver, "teach", f"address={A}", f"psid={lab.SHAPES[lab.ports]}", *words)
+    return int(done.split()[0])
+
+
+def streams_stay_open(mode):
+    """Their packets teach nothing: who may answer is kept, and learnt again, from conntrack."""
+    def test(lab):
+        words = (f"filtering={mode}",)
+        name, key, stranger = ("map_contacted", "{} . " + SERVER, SERVER) if mode == "adf" else ("map_open", "{}", SECOND)
+        lab.fresh(*words)
+        outer, ended = begin_stream(lab), begin_stream(lab, OTHER)
+        become_streams(lab, (HOST, outer), (OTHER, ended))
+        for host, port in ((HOST, outer), (OTHER, ended)):
+            shorten(lab, name, key.format(port), f"{host} . 40000")
+        lab.inside("conntrack", "-D", "-p", "udp", "--orig-src", OTHER)
+        require(teach(lab, *words) == 1, "not the stream, or another one")
+        time.sleep(2.1)
+        require(heard(lab, outer, stranger, 9999), "a stream was closed")
+        require(not heard(lab, ended, stranger, 9999, OTHER), "what has ended is kept open")
+        lab.inside("nft", f"delete element ip maped {name} {{ {key.format(outer)} }}")
+        require(not heard(lab, outer, stranger, 9998), "open without its element")
+        require(teach(lab, *words) == 1 and heard(lab, outer, stranger, 9997), "what was lost is not learnt again")
+        shorten(lab, name, key.format(outer), f"{OTHER} . 1", "1m")
+        require(teach(lab, *words) == 0, "taken from another endpoint")
+        require(teach(lab, "filtering=apdf") == 0, "learnt what nobody asks for")
+    test.__name__ = f"streams_stay_open_{mode}"
+    return test
+
+
+def streams_of_hosts_stay_open(lab):
+    words = ("filtering=apdf", f"host={HOST}/32:eif")
+    lab.fresh(*words)
+    outer, strict = begin_stream(lab), begin_stream(lab, OTHER)
+    become_streams(lab, (HOST, outer), (OTHER, strict))
+    lab.inside("nft", "flush map ip maped map_open")
+    require(teach(lab, *words) == 1, "not the open host alone")
+    require(heard(lab, outer, SECOND, 9), "the open host is not open")
+    require(not heard(lab, strict, SERVER, 9, OTHER), "the strict host is not strict")
+
+
+def answers_keep_open(lab):
+    """A stream that others began goes on teaching at each answer: conntrack knows it by another name."""
+    lab.fresh("filtering=eif")
+    outer = contacted(lab)
+    require(heard(lab, outer, SECOND, 7), "not let in")
+
+    def answer():
+        got = lab.out(udp(HOST, 40000, SECOND, 7))
+        require(got and got[0].sport == outer, f"the answer: {got}")
+    answer()
+    time.sleep(2.1)
+    require(heard(lab, outer, SECOND, 7), "the next did not arrive")
+    answer()
+    shorten(lab, "map_open", f"{outer}", f"{HOST} . 40000", "1s")
+    answer()
+    text = lab.inside("nft", "list", "map", "ip", "maped", "map_open")
+    require(re.search(rf"{outer} .*expires (5m|4m5[89])", text), f"not refreshed: {text}")
+
+
 def closed_after_timeout(lab):
     """The five minutes made short: an element of ours with two seconds left."""
     lab.fresh("filtering=adf")
@@ -948,6 +1022,7 @@ TESTS += [
     whole_address_with_reserved_ports, whole_address_host_limit,
     filtering("adf", True, True, False), filtering("eif", True, True, True),
     filtering("apdf", True, False, False), filtering_of_hosts, filtering_stays_open,
+    streams_stay_open("adf"), streams_stay_open("eif"), streams_of_hosts_stay_open, answers_keep_open,
     closed_after_timeout, hairpin, forward, reserved_ports_are_not_given_out,
     new_forward_ends_mapping, opened_port_ends_mapping, unmappable, leaks, other_nat_cannot_take_flows, flows_from_before,
     router_itself, uninvited, open_services, inbound_accept, icmp_errors, pmtu_to_the_lan, echo_of_many, fragments,

@@ -22,7 +22,8 @@ if __name__ == "__main__":
     Lab.ADDRESS = DaemonLab.ADDRESS  # before the tests of the table take it as theirs
 
 import test_nat  # noqa: E402
-from test_nat import HOST, OTHER, SECOND, SERVER, contacted, endpoints, keeps, require, shorten  # noqa: E402
+from test_nat import (HOST, OTHER, SECOND, SERVER, become_streams, begin_stream, contacted, endpoints, heard, keeps,  # noqa: E402
+                      require, shorten)
 
 A = Lab.ADDRESS
 
@@ -230,6 +231,33 @@ def restarted_daemon_prolongs_what_lives(lab):
           "the endpoint's port is not kept for longer")
 
 
+def changed_filtering_opens_streams(lab):
+    """A stream's packets teach nothing, so that a looser filtering has to be told of it."""
+    lab.fresh("filtering=apdf")
+    outer = begin_stream(lab)
+    become_streams(lab, (HOST, outer))
+    lab.inside("nft", "flush map ip maped map_contacted")
+    lab.sync("filtering=adf")
+    require(heard(lab, outer, SERVER, 9), "another port of its peer is kept out")
+    require(not heard(lab, outer, SECOND, 9), "a stranger comes in")
+    lab.sync("filtering=eif")
+    require(heard(lab, outer, SECOND, 9), "a stranger is kept out")
+
+
+def restarted_daemon_opens_streams(lab):
+    """What was forgotten while nobody looked after it."""
+    lab.fresh()
+    outer = begin_stream(lab)
+    become_streams(lab, (HOST, outer))
+    lab.daemon.kill()
+    lab.inside("nft", "flush map ip maped map_contacted")
+    require(not heard(lab, outer, SERVER, 9), "open without its element")
+    lab.daemon.drain()
+    lab.daemon.status = ""
+    lab.daemon.start()
+    until(lambda: heard(lab, outer, SERVER, 10), "it is not open again")
+
+
 # ---- another address, another port set --------------------------------------------------------------
 
 
@@ -399,6 +427,7 @@ def opened_port_outside_the_set(lab):
 TESTS = [reload_keeps_flows, changed_forward_keeps_flows, udp_follows_its_forward, udp_ends_with_its_service,
          changed_filtering_keeps_flows, self_repair_keeps_flows, flushed_ruleset_keeps_what_was_learnt,
          killed_daemon_keeps_flows, restarted_daemon_prolongs_what_lives,
+         changed_filtering_opens_streams, restarted_daemon_opens_streams,
          changed_address_drops_exactly_its_flows,
          changed_ports_drop_exactly_their_flows, use_is_visible, refused_flows_are_counted,
          use_on_signal, scarce_ports_are_warned_of, forward_with_a_port_of_its_own,

@@ -614,8 +614,36 @@ static void the_index_is_used_only_when_known(void **state)
 
 	(void)state;
 	/* visit() describes the table without an index: nothing is let through by it. */
-	assert_chain(&plan, "guard", "ct load status", false);
+	assert_chain(&plan, "guard", "meta load oif =>", false);
 	assert_chain(&plan, "guard", "meta load oifname", true);
+	tunnel_index = 7;
+	assert_chain(&plan, "guard", "meta load oif => reg 1 \ncmp neq reg 1 0x00000007 \n", true);
+	tunnel_index = 0;
+}
+
+/* Only with a source of ours, and not where nothing is learnt of others anyway. */
+static void streams_teach_nothing(void **state)
+{
+	static const char rule[] = "payload load 1b @ network header + 9 => reg 1 \n"
+				   "cmp eq reg 1 0x00000011 \n"
+				   "ct load status => reg 1 \n"
+				   "bitwise reg 1 = ( reg 1 & 0x00000034 ) ^ 0x00000000 \n"
+				   "cmp eq reg 1 0x00000014 \n"
+				   "payload load 4b @ network header + 12 => reg 1 \n"
+				   "cmp eq reg 1 0x346433c6 \n"
+				   "payload load 2b @ transport header + 0 => reg 2 \n"
+				   "cmp gte reg 2 0x00000004 \n";
+	struct nat_host host = {.address = {.len = 32},
+				.filtering = FILTERING_ENDPOINT_INDEPENDENT};
+	struct nat_plan plan = plan_of(OCN);
+
+	(void)state;
+	assert_chain(&plan, "guard", rule, true);
+	plan.filtering = FILTERING_ADDRESS_AND_PORT_DEPENDENT;
+	assert_chain(&plan, "guard", "ct load status", false);
+	plan.hosts = &host;
+	plan.host_count = 1;
+	assert_chain(&plan, "guard", rule, true);
 }
 
 #define FROM(word0, word1, word2, word3)                                                           \
@@ -623,6 +651,11 @@ static void the_index_is_used_only_when_known(void **state)
 	" " word3 " \n"
 #define FROM_CE FROM("0x50400024", "0x00298d04", "0x12f09900", "0x00290034")
 #define FROM_BR FROM("0x80030120", "0x000020a1", "0x00000000", "0x09000000")
+
+#define ONLY_BY_WAN0                                                           \
+	FROM_BR "meta load iifname => reg 1 \n"                                \
+		"cmp neq reg 1 0x306e6177 0x00000000 0x00000000 0x00000000 \n" \
+		"objref type 1 name inbound \nimmediate reg 0 drop"
 
 static void nobody_else_is_an_end_of_the_tunnel(void **state)
 {
@@ -639,22 +672,16 @@ static void nobody_else_is_an_end_of_the_tunnel(void **state)
 		     "cmp eq reg 1 0x00290034 \n" FROM_CE
 		     "objref type 1 name leaks \nimmediate reg 0 drop",
 		     true);
-	assert_outer(&plan, "input", "accept", false);
+	assert_outer(&plan, "input", "drop", false);
 	inet_pton(AF_INET6, "2001:380:a120::9", &plan.br);
-	assert_outer(&plan, "input", FROM_BR "meta load iifname => reg 1 \ncmp eq reg 1 ", true);
-	assert_outer(&plan, "input", FROM_BR "objref type 1 name inbound \nimmediate reg 0 drop",
-		     true);
+	assert_outer(&plan, "input", ONLY_BY_WAN0, true);
 	/* Who else has the address of the CE may say so. */
 	assert_outer(&plan, "input", FROM_CE, false);
 	/* The WAN's index only spares these questions. */
 	assert_outer(&plan, "input", "meta load iif => reg 1 \n", false);
 	wan_index = 3;
 	assert_outer(&plan, "input",
-		     "meta load iif => reg 1 \ncmp eq reg 1 0x00000003 \nimmediate reg 0 accept",
-		     true);
-	assert_outer(&plan, "input", FROM_BR "meta load iifname => reg 1 \ncmp eq reg 1 ", true);
-	assert_outer(&plan, "input", FROM_BR "objref type 1 name inbound \nimmediate reg 0 drop",
-		     true);
+		     "meta load iif => reg 1 \ncmp neq reg 1 0x00000003 \n" ONLY_BY_WAN0, true);
 	plan.wan[0] = '\0';
 	assert_outer(&plan, "input", "meta load iif", false);
 	assert_outer(&plan, "input", FROM_BR, false);
@@ -683,6 +710,7 @@ int main(void)
 		cmocka_unit_test(mss_follows_the_mtu),
 		cmocka_unit_test(filtering_modes),
 		cmocka_unit_test(the_index_is_used_only_when_known),
+		cmocka_unit_test(streams_teach_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -687,12 +687,21 @@ def a_thousand_hosts_cost_like_one(lines):
     same((lines.udp(CONSOLE, 7001), lines.udp(PC, 8001)), ("ppp", "map"), "lines")
 
 
+def settled(lines):
+    """The picture, once the kernel has noticed that a new interface has a carrier and given it its IPv6 address."""
+    end, before, now = time.monotonic() + 3, None, picture(lines)
+    while time.monotonic() < end and (before != now or "NO-CARRIER" in now["addresses"]):
+        time.sleep(0.05)
+        before, now = now, picture(lines)
+    return now
+
+
 @with_lines
 def stop_leaves_nothing(lines):
     lines.ppp_up()
     for name in ("ppp0", "tun0", "wan0", "lanbr"):
         lines.router.set("ipv4/conf/%s/rp_filter" % name, 1)
-    before = picture(lines)
+    before = settled(lines)
     maped = lines.start()
     arrivals(lines)
     changed = boxes.differences(before, picture(lines))

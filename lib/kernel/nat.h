@@ -60,9 +60,10 @@ int nat_prolong(struct nat *nat, const struct nat_plan *want, struct fault *rete
 
 /* Streams of UDP (both ways for longer than 2 s) teach the maps of filtering nothing either; who
  * may answer them is kept, or learnt anew, by this. To be called every NAT_TEACH_SECONDS at least,
- * less than half of the maps' 5 minutes; nat_sync() does when the filtering has changed. Returns
- * how many elements were, or negative errno. */
-#define NAT_TEACH_SECONDS 120u
+ * which with a tick of the caller's is less than conntrack keeps a stream without packets (120 s);
+ * nat_sync() does when the filtering has changed. Returns how many elements were, or negative
+ * errno. */
+#define NAT_TEACH_SECONDS 90u
 int nat_teach(struct nat *nat, const struct nat_plan *want, struct fault *reterr);
 
 /* Why the kernel does not do what the plan wanted last and the rest can do without (offload); ""

@@ -266,12 +266,28 @@ static void add_all(struct nft_set *set, struct learnt *all, size_t count)
 		nft_add_learnt(set, all[i].key, all[i].data, all[i].timeout);
 }
 
+/* What the entries of a protocol teach; returns how many rows of all, which has room for them, are
+ * filled. */
+static size_t gather(const struct nat_memory *memory, const struct nat_plan *plan, uint8_t protocol,
+		     bool only_answered, teacher teach, struct learnt *all)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < memory->count; i++) {
+		const struct conntrack_entry *entry = &memory->entries[i];
+
+		if (entry->protocol == protocol && (entry->answered || !only_answered) &&
+		    teach(plan, entry, &all[count]))
+			count++;
+	}
+	return count;
+}
+
 static void recall(const struct nat_memory *memory, const struct nat_plan *plan,
 		   struct nft_table *table, const char *name, uint8_t protocol, teacher teach)
 {
 	struct nft_set *set = name ? nft_find_set(table, name) : NULL;
 	_cleanup_free_ struct learnt *all = NULL;
-	size_t count = 0;
 
 	if (!set || memory->count == 0)
 		return;
@@ -280,11 +296,7 @@ static void recall(const struct nat_memory *memory, const struct nat_plan *plan,
 		nft_table_fail(table);
 		return;
 	}
-	for (size_t i = 0; i < memory->count; i++)
-		if (memory->entries[i].protocol == protocol &&
-		    teach(plan, &memory->entries[i], &all[count]))
-			count++;
-	add_all(set, all, count);
+	add_all(set, all, gather(memory, plan, protocol, false, teach, all));
 }
 
 void nat_memory_recall(const struct nat_memory *memory, const struct nat_plan *plan,
@@ -330,10 +342,7 @@ static int prolong(const struct nat_memory *memory, const struct nat_plan *plan,
 	if (!all)
 		return fault_errno(reterr, -ENOMEM, "prolong what %s has learnt", set);
 	lessons.all = all;
-	for (size_t i = 0; i < memory->count; i++)
-		if (memory->entries[i].protocol == protocol && memory->entries[i].answered &&
-		    teach(plan, &memory->entries[i], &all[lessons.count]))
-			lessons.count++;
+	lessons.count = gather(memory, plan, protocol, true, teach, all);
 	if (lessons.count == 0)
 		return 0;
 	qsort(all, lessons.count, sizeof(*all), compare_rows);
@@ -392,19 +401,16 @@ static bool next_missing(void *userdata, const void **ret_key, const void **ret_
 	return true;
 }
 
-static int teach_set(const struct nat_memory *memory, const struct nat_plan *plan, struct nft *nft,
+static int teach_set(const struct nat_memory *streams, const struct nat_plan *plan, struct nft *nft,
 		     const char *set, teacher teach, struct lessons lessons, struct fault *reterr)
 {
-	_cleanup_free_ struct learnt *all = calloc(memory->count, sizeof(*all));
+	_cleanup_free_ struct learnt *all = calloc(streams->count, sizeof(*all));
 	int r, renewed;
 
 	if (!all)
 		return fault_errno(reterr, -ENOMEM, "teach %s", set);
 	lessons.all = all;
-	for (size_t i = 0; i < memory->count; i++)
-		if (is_stream(&memory->entries[i]) &&
-		    teach(plan, &memory->entries[i], &all[lessons.count]))
-			lessons.count++;
+	lessons.count = gather(streams, plan, IPPROTO_UDP, true, teach, all);
 	lessons.count = one_for_each_key(all, lessons.count);
 	if (lessons.count == 0)
 		return 0;
@@ -415,19 +421,19 @@ static int teach_set(const struct nat_memory *memory, const struct nat_plan *pla
 	return r < 0 ? r : renewed + r;
 }
 
-int nat_memory_teach(const struct nat_memory *memory, const struct nat_plan *plan, struct nft *nft,
+int nat_memory_teach(const struct nat_memory *streams, const struct nat_plan *plan, struct nft *nft,
 		     struct fault *reterr)
 {
 	static const struct lessons contacted = {.key_length = 8, .data_length = 8};
 	static const struct lessons open = {.key_length = 4, .data_length = 8};
 	int r, taught;
 
-	if (memory->count == 0)
+	if (streams->count == 0)
 		return 0;
-	taught = teach_set(memory, plan, nft, "map_contacted", learn_contacted, contacted, reterr);
+	taught = teach_set(streams, plan, nft, "map_contacted", learn_contacted, contacted, reterr);
 	if (taught < 0)
 		return taught;
-	r = teach_set(memory, plan, nft, "map_open", learn_open, open, reterr);
+	r = teach_set(streams, plan, nft, "map_open", learn_open, open, reterr);
 	return r < 0 ? r : taught + r;
 }
 

@@ -42,8 +42,8 @@ int nat_memory_renew(struct conntrack *ct, const struct nat_plan *plan);
 int nat_memory_prolong(const struct nat_memory *memory, const struct nat_plan *plan,
 		       struct nft *nft, struct fault *reterr);
 
-/* Has the maps of filtering hold who may answer the streams of memory: the timeouts of these
+/* Has the maps of filtering hold who may answer these streams: the timeouts of such
  * elements begin anew, and those that are not there are made. An element that says another LAN
  * endpoint stays. Returns how many, or negative errno. */
-int nat_memory_teach(const struct nat_memory *memory, const struct nat_plan *plan, struct nft *nft,
+int nat_memory_teach(const struct nat_memory *streams, const struct nat_plan *plan, struct nft *nft,
 		     struct fault *reterr);

@@ -436,10 +436,11 @@ static void put_rows(struct nft_element_writer *writer, const struct nft_rows *r
 	nft_put_last_elements(writer);
 }
 
-/* One element has timed out, was made meanwhile, or does not fit: no word on the table. */
-static bool is_of_an_element(int r)
+/* One element has timed out; to be made, it was meanwhile, or there is no room: no word on the
+ * table, and none of the others. */
+static bool is_of_an_element(int r, enum rewrite how)
 {
-	return r == -ENOENT || r == -EEXIST || r == -EBUSY || r == -ENFILE;
+	return r == -ENOENT || (how != REMOVE && (r == -EEXIST || r == -EBUSY || r == -ENFILE));
 }
 
 /* What is remembered holds no learnt elements, so it is true of the next generation as well. */
@@ -460,7 +461,7 @@ static int rewrite_once(struct nft *nft, struct nft_element_writer writer,
 	r = send_batch(nft, &batch, reterr);
 	if (r > 0 && nft->generation != 0)
 		nft->generation = next_generation(nft->generation);
-	else if (!is_of_an_element(r))
+	else if (!is_of_an_element(r, how))
 		forget(nft);
 	return r;
 }
@@ -487,7 +488,7 @@ static int rewrite_chunk(struct nft *nft, const struct nft_element_writer *write
 
 	if (r >= 0)
 		return (int)count;
-	if (!is_of_an_element(r)) {
+	if (!is_of_an_element(r, how)) {
 		if (reterr)
 			*reterr = fault;
 		return r;

@@ -67,8 +67,8 @@ listen_end() {
   kill "$nft_monitor" "$ip_monitor"
   wait "$nft_monitor" "$ip_monitor" 2>/dev/null || true
 }
-# what was told, without learnt elements (packets teach them, and a new process prolongs or teaches them at its first tick) and what the
-# lines do by themselves
+# what was told, without learnt elements (packets teach them, and a new process prolongs or teaches them at its first tick)
+# and what the lines do by themselves
 told() { grep -v '^# new generation' "$state/monitor.nft" | grep -vE 'element ip maped map_(answered|contacted|open|(udp|tcp|echo)_)' || true; grep -E 'map0|maped|proto 77' "$state/monitor.ip" || true; }
 reload_done() { journalctl -u maped --no-pager -o cat --since "@$1" | grep -q 'rules$'; }
 reload() {

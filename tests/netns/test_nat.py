@@ -402,6 +402,7 @@ def answers_keep_open(lab):
     time.sleep(2.1)
     require(heard(lab, outer, SECOND, 7), "the next did not arrive")
     answer()
+    require(re.search(rf"src={SECOND} .*ASSURED", lab.inside("conntrack", "-L", check=False)), "it is no stream")
     shorten(lab, "map_open", f"{outer}", f"{HOST} . 40000", "1s")
     answer()
     text = lab.inside("nft", "list", "map", "ip", "maped", "map_open")
